@@ -1,0 +1,1 @@
+"""What we ask of the world: name servers and next hops."""

@@ -1,0 +1,1 @@
+"""The hall: the journey of a mail from its acceptance to its delivery."""

@@ -1,0 +1,1 @@
+"""Whose key, whether to trust it, how to learn it, how to make it."""

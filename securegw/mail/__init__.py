@@ -1,0 +1,1 @@
+"""Mail itself: addresses, messages, envelopes and the mails we write. Plain Python on bytes."""

@@ -1,0 +1,1 @@
+"""What shall happen to a mail: facts in, a Decision out. No network, no database."""

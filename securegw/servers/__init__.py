@@ -1,0 +1,1 @@
+"""The doors: each holds a dialogue and decides nothing."""

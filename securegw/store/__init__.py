@@ -1,0 +1,1 @@
+"""What is kept: the queue, people, keys, letters, events. It keeps what it cannot read."""
