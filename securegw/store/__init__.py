@@ -1,1 +1,4 @@
-"""What is kept: the queue, people, keys, letters, events. It keeps what it cannot read."""
+"""The drawers: what must survive a restart, in one relational database.
+
+It keeps what it cannot read: bodies and private keys arrive sealed. Not for decisions, and not for logging.
+"""

@@ -1,0 +1,52 @@
+"""Accept and queue: how many mails a second get their 250 after they are durable, against Postfix that holds them.
+
+Postfix puts everything on hold: it does what it must before its 250 and nothing after it. The gateway has no hold for
+everything; its next hop never answers, so beside the accepting it also decides about each mail and keeps that. It
+starts afresh in each round, as a queue that grows would change what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.support.figures import Figure, Row, measure, write
+from bench.support.peers import dead_hop, holding_postfix, running_gateway
+from bench.support.runs import Load, Server, accepting, generate
+
+LOADS = {
+    "10 sessions, 20 KB": Load(sessions=10, count=2000),
+    "50 sessions, 20 KB": Load(sessions=50, count=2000),
+    "10 sessions, 5 MB": Load(sessions=10, count=60, size=5_000_000),
+}
+WORDS = (
+    "Accepting: mails a second until the last 250, each given only after the mail is on stable storage. Postfix puts "
+    "everything on hold. The gateway's next hop never answers: it decides about each mail beside the accepting. "
+    "``python -m bench.accept`` repeats this."
+)
+WARM = Load(sessions=2, count=20, size=2_000)
+
+
+def fresh_gateway(load: Load) -> Figure:
+    """One round of a gateway with an empty queue, warmed by a few mails."""
+    with dead_hop() as hop, running_gateway(hop) as (server, _):
+        generate(server.port, WARM)
+        quiet = Server(server.name, server.port, server.pid)
+        return accepting(quiet, load)
+
+
+def compare(postfix: Server, name: str, load: Load, rounds: int) -> list[Row]:
+    servers = {postfix.name: lambda: accepting(postfix, load), "securegw": lambda: fresh_gateway(load)}
+    return measure(name, servers, rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    with holding_postfix() as postfix:
+        groups = [(compare(postfix, name, load, rounds), postfix.name) for name, load in LOADS.items()]
+    write("accept", "Accepting mail", WORDS, groups)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Relay to the next hop: how many mails a second come out, and how long a session takes, against Postfix.
+
+Both take mail durably, decide where it goes and send it to the same sink. The mails are plain: no rule asks for more.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.support.figures import Row, measure, write
+from bench.support.peers import relaying_postfix, running_gateway
+from bench.support.runs import Load, Server, at_rate, passing
+from bench.support.sink_process import SinkProcess, sink_process
+
+LOADS = {
+    "10 sessions, 20 KB": Load(sessions=10, count=2000),
+    "50 sessions, 20 KB": Load(sessions=50, count=2000),
+}
+RATES = {"open loop, 50 new sessions a second, 20 KB": Load(sessions=0, count=500, more=("--rate=50",))}
+WORDS = (
+    "Relaying: mails a second until the last one has reached the next hop, plain, 20 KB each; and, in the open loop, "
+    "the time from connect to QUIT while mails go in and out. ``python -m bench.relay`` repeats this."
+)
+
+
+def compare(servers: list[Server], sink: SinkProcess, rounds: int) -> list[list[Row]]:
+    groups = []
+    for name, load in LOADS.items():
+        groups.append(measure(name, {one.name: _passing(one, sink, load) for one in servers}, rounds))
+    for name, load in RATES.items():
+        groups.append(measure(name, {one.name: _at_rate(one, sink, load) for one in servers}, rounds))
+    return groups
+
+
+def _passing(server: Server, sink: SinkProcess, load: Load):  # type: ignore[no-untyped-def]
+    return lambda: passing(server, sink, load)
+
+
+def _at_rate(server: Server, sink: SinkProcess, load: Load):  # type: ignore[no-untyped-def]
+    return lambda: at_rate(server, sink, load)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    with sink_process() as sink, relaying_postfix(sink.port) as postfix, running_gateway(sink.port) as (ours, _):
+        groups = compare([postfix, ours], sink, rounds)
+    write("relay", "Relaying mail", WORDS, [(rows, postfix.name) for rows in groups])
+
+
+if __name__ == "__main__":
+    main()

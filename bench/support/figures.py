@@ -1,0 +1,106 @@
+"""Figures of a bench: rounds in turn over all servers, medians, ratios, and the pages in docs/performance.
+
+The machine is shared and noisy: only ratios of servers measured in turn in the same run mean anything, so the ratio
+is taken round by round and its median is the figure. The first round warms up and is thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+PLACE = Path(__file__).resolve().parents[2] / "docs" / "performance"
+
+
+@attrs.frozen
+class Figure:
+    """One server in one round."""
+
+    per_second: float
+    cpu_ms: float
+    memory_mb: float = 0.0
+    dot_p99_ms: float = 0.0
+    session_p99_ms: float = 0.0
+
+
+@attrs.frozen
+class Row:
+    """One server under one load over all rounds."""
+
+    load: str
+    server: str
+    figures: tuple[Figure, ...]
+
+    def median(self, name: str) -> float:
+        return statistics.median(getattr(figure, name) for figure in self.figures)
+
+
+def measure(load: str, servers: Mapping[str, Callable[[], Figure]], rounds: int) -> list[Row]:
+    """Each server once a round, in turn; the warm-up round does not count."""
+    taken: dict[str, list[Figure]] = {name: [] for name in servers}
+    for number in range(rounds + 1):
+        for name, once in servers.items():
+            figure = once()
+            print(f"{load:32} {name:28} round {number}: {figure.per_second:8.1f}/s {figure.cpu_ms:6.2f} ms", flush=True)
+            if number:
+                taken[name].append(figure)
+    return [Row(load, name, tuple(figures)) for name, figures in taken.items()]
+
+
+def ratio(row: Row, other: Row, name: str) -> float:
+    """The median over the rounds of this row's figure as a multiple of the other's in the same round."""
+    pairs = zip(row.figures, other.figures, strict=True)
+    return statistics.median(getattr(mine, name) / getattr(theirs, name) for mine, theirs in pairs)
+
+
+def write(name: str, title: str, words: str, groups: Sequence[tuple[list[Row], str]]) -> Path:
+    """docs/performance/NAME.rst and NAME.json; each group is rows of one load and the server to compare with."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    page = PLACE / f"{name}.rst"
+    lines = [title, "=" * len(title), "", words, "", machine(), ""]
+    for rows, peer in groups:
+        lines += _table(rows, peer)
+    page.write_text("\n".join(lines))
+    record = [attrs.asdict(row) for rows, _ in groups for row in rows]
+    (PLACE / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    print(page.read_text())
+    return page
+
+
+def machine() -> str:
+    """What it ran on, in one sentence without the machine's name."""
+    day = time.strftime("%d %B %Y", time.gmtime())
+    return (
+        f"Measured on {day}: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}. Load maker and next hop share the cores with the server. Medians of the "
+        "rounds; ratios are medians of the ratios in the same round."
+    )
+
+
+def _table(rows: Sequence[Row], peer: str) -> list[str]:
+    base = next(row for row in rows if row.server == peer)
+    head = ["server", "mails/s", "ratio", "CPU ms/mail", "CPU ratio", "memory MB", "dot to 250 p99 ms"]
+    cells = [head] + [
+        [
+            row.server,
+            f"{row.median('per_second'):.0f}",
+            f"{ratio(row, base, 'per_second'):.2f}",
+            f"{row.median('cpu_ms'):.2f}",
+            f"{ratio(row, base, 'cpu_ms'):.2f}",
+            f"{row.median('memory_mb'):.0f}",
+            f"{row.median('dot_p99_ms'):.1f}",
+        ]
+        for row in rows
+    ]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(head))]
+    rule = "  ".join("=" * width for width in widths)
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    title = f"{rows[0].load} (compared with {peer})"
+    return [title, "-" * len(title), "", rule, text[0], rule, *text[1:], rule, ""]

@@ -1,0 +1,103 @@
+"""The servers of a bench: Postfix that holds, Postfix that relays, Postfix with an OpenSSL filter, the gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.support.runs import Server
+from tests.support.postfix import Postfix, postfix
+from tests.support.running import Gateway, gateway
+
+QUIET = 120.0
+
+
+@contextlib.contextmanager
+def holding_postfix() -> Iterator[Server]:
+    """Takes mail and puts all of it on hold: what it does before its 250, and nothing else."""
+    with postfix(smtpd_recipient_restrictions="check_client_access static:HOLD, permit") as running:
+        yield Server("Postfix (hold)", running.port, running.master_pid(), lambda: _empty_hold(running))
+
+
+def _empty_hold(running: Postfix) -> None:
+    command = ["postsuper", "-c", str(running.folder / "etc"), "-d", "ALL"]
+    subprocess.run(command, check=True, capture_output=True, timeout=QUIET)
+
+
+@contextlib.contextmanager
+def relaying_postfix(sink_port: int, name: str = "Postfix (relay)", **own: str) -> Iterator[Server]:
+    """Sends everything to the sink, over as many kept-open connections as it likes."""
+    with postfix(
+        relayhost=f"[127.0.0.1]:{sink_port}", smtp_connection_cache_on_demand="yes",
+        smtp_destination_concurrency_limit="50", initial_destination_concurrency="20", **own,
+    ) as running:  # fmt: skip
+        yield Server(name, running.port, running.master_pid(), lambda: _wait_empty(running))
+
+
+def _wait_empty(running: Postfix) -> None:
+    end = time.monotonic() + QUIET
+    while running.queue_size():
+        assert time.monotonic() < end, running.log()
+        time.sleep(0.05)
+
+
+FILTER = """\
+#!/bin/sh
+# Sign, then encrypt, then hand on: what a script filter of the classic kind does for each mail.
+set -e
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/mail"
+sed -n '/^$/q;p' "$work/mail" | grep -iv '^content-\\|^mime-version' >"$work/header"
+{{ grep -i '^content-type' "$work/mail" | head -1; sed '1,/^$/d' "$work/mail" | sed '1i\\\\'; }} >"$work/part"
+openssl cms -sign -in "$work/part" -signer {signer} -inkey {key} -md sha256 |
+    openssl cms -encrypt -aes-256-cbc {recipient} >"$work/closed"
+{{ cat "$work/header"; sed 's/\\r$//' "$work/closed"; }} | {sendmail} -C {etc} -G -i -f "$1" -- "$2"
+"""
+
+
+@contextlib.contextmanager
+def filtering_postfix(sink_port: int, signer: Path, key: Path, recipient: Path) -> Iterator[Server]:
+    """Postfix with ``openssl cms`` as a content filter, 20 at once: the gateway that people build themselves."""
+    with tempfile.TemporaryDirectory(prefix="sg-filter-") as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        script = folder / "filter"
+        with postfix(
+            filter_program=str(script), relayhost=f"[127.0.0.1]:{sink_port}",
+            smtp_connection_cache_on_demand="yes", smtp_destination_concurrency_limit="50",
+            filter_destination_recipient_limit="1", filter_destination_concurrency_limit="20",
+        ) as running:  # fmt: skip
+            _write_filter(script, running, signer, key, recipient)
+            yield Server("Postfix + openssl cms", running.port, running.master_pid(), lambda: _wait_empty(running))
+
+
+def _write_filter(script: Path, running: Postfix, signer: Path, key: Path, recipient: Path) -> None:
+    copies = {}
+    for name, source in (("signer", signer), ("key", key), ("recipient", recipient)):
+        copies[name] = script.parent / f"{name}.pem"
+        copies[name].write_bytes(source.read_bytes())
+        copies[name].chmod(0o644)
+    script.write_text(FILTER.format(sendmail="/usr/sbin/sendmail", etc=running.folder / "etc", **copies))
+    script.chmod(0o755)
+
+
+@contextlib.contextmanager
+def running_gateway(hop: int, **settings: object) -> Iterator[tuple[Server, Gateway]]:
+    """The gateway with the next hop for everything at this port."""
+    with tempfile.TemporaryDirectory(prefix="sg-bench-") as place:
+        with gateway(Path(place), inside=hop, outside=hop, settings=settings) as running:
+            yield Server("securegw", running.smtp_port, running.pid, lambda: running.wait_empty(QUIET)), running
+
+
+@contextlib.contextmanager
+def dead_hop() -> Iterator[int]:
+    """A hop that lets everybody connect and never says a word: what goes there stays in the queue."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        port: int = listening.getsockname()[1]
+        yield port

@@ -1,0 +1,109 @@
+"""Checks a configuration and what it names, reports every mistake at once, and opens no port.
+
+Not the start of the gateway, but the same reading: what passes here is what the gateway will find. It changes nothing;
+a database that is not there yet is no mistake, since the gateway makes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from OpenSSL import SSL
+
+from securegw.commands.opening import (
+    Refusal,
+    add_config,
+    check_schema,
+    database_place,
+    master_key,
+    open_database,
+    read_settings,
+    sqlite_file,
+)
+from securegw.commands.sentences import sentences
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from securegw.gateway import Settings
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Name the words after ``securegw check``."""
+    add_config(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Read the configuration, then look at each thing it names."""
+    settings = read_settings(arguments.config)
+    mistakes = [line for check in CHECKS for line in complaints(check, settings)]
+    for line in mistakes:
+        print(f"securegw: {arguments.config}: {line}", file=sys.stderr)
+    if mistakes:
+        return 1
+    print(f"{arguments.config}: no mistakes")
+    return 0
+
+
+def complaints(check: Callable[[Settings], None], settings: Settings) -> list[str]:
+    """What one check finds wrong, in lines."""
+    try:
+        check(settings)
+    except Exception as error:
+        lines = sentences(error)
+        if not lines:
+            raise
+        return lines
+    return []
+
+
+def check_directory(settings: Settings) -> None:
+    """The data directory is there, and a directory."""
+    next(settings.gateway.directory.iterdir(), None)
+
+
+def check_master_key(settings: Settings) -> None:
+    """The master key is there, whole, and nobody else's to read."""
+    master_key(settings)
+
+
+def check_smtp_tls(settings: Settings) -> None:
+    """STARTTLS has a certificate with its key, or neither."""
+    own = settings.smtp
+    if (own.certificate is None) != (own.key is None):
+        raise Refusal("smtp: certificate and key belong together; name both or neither")
+    if own.certificate is not None and own.key is not None:
+        check_pair("smtp", own.certificate, own.key)
+
+
+def check_portal_tls(settings: Settings) -> None:
+    """The portal has a certificate with its key."""
+    check_pair("portal", settings.portal.certificate, settings.portal.key)
+
+
+def check_pair(section: str, certificate: Path, key: Path) -> None:
+    """Load both as the door will."""
+    for file in (certificate, key):
+        file.open("rb").close()
+    try:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate_chain_file(str(certificate))
+        context.use_privatekey_file(str(key))
+        context.check_privatekey()
+    except SSL.Error:
+        raise Refusal(f"{section}: {certificate} and {key} are no certificate with its private key (PEM)") from None
+
+
+def check_database(settings: Settings) -> None:
+    """The database answers and is of this version, if it is there."""
+    file = sqlite_file(database_place(settings))
+    if file is not None and not file.exists():
+        return
+    with open_database(settings) as opened:
+        opened.read(check_schema).result()
+
+
+CHECKS = (check_directory, check_master_key, check_smtp_tls, check_portal_tls, check_database)

@@ -1,0 +1,167 @@
+"""The ground the demo stands on: free ports, a configuration file, and a database that knows domains and keys.
+
+Not the gateway: that is built from the configuration as any other is. What ``securegw quickstart`` does for a real
+machine is done here for the loopback, with short waits so that a person sees the second try.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.commands.demo.people import INSIDE, Papers, Person
+from securegw.commands.opening import Store, master_key, open_database, read_settings, told, write_secret
+from securegw.crypto import authority, seal
+from securegw.crypto.certificate import read_certificates
+from securegw.keys.issue import authority_row, held
+from securegw.store import domains, keystore, people
+
+if TYPE_CHECKING:
+    from securegw.gateway import Settings
+
+HOST = "gw.inside.test"
+DOMAIN = "inside.test"
+FRIENDLY = {"smtp": 2525, "portal": 8443, "inside": 2526, "outside": 2527}
+
+# Only 127.0.0.1 is inside: whoever comes from another address of the loopback is a stranger to the gateway.
+CONFIGURATION = """\
+# Written by securegw demo at each start. Strangers come from {stranger}, inside mail programs from 127.0.0.1.
+[gateway]
+host = "{host}"
+directory = {folder}
+master_key = {master_key}
+
+[smtp]
+listen = ["tcp:{smtp}:interface=127.0.0.1"]
+certificate = {certificate}
+key = {key}
+
+[intake]
+relay_networks = ["127.0.0.1/32"]
+
+[delivery]
+first_retry = "2s"
+
+[relay]
+end = "3s"
+
+[portal]
+listen = ["tcp:{portal}:interface=127.0.0.1"]
+url = "https://localhost:{portal}"
+certificate = {certificate}
+key = {key}
+organisation = "Inside Hospital"
+"""
+STRANGER = "127.0.0.2"
+
+
+@attrs.frozen
+class Ports:
+    """Where the demo listens on 127.0.0.1."""
+
+    smtp: int
+    portal: int
+    inside: int
+    outside: int
+
+
+def choose_ports() -> Ports:
+    """The friendly ones where they are free, others where they are not. All are held until all are chosen."""
+    probes: dict[str, socket.socket] = {}
+    try:
+        for name, wanted in FRIENDLY.items():
+            probes[name] = _probe(wanted)
+        return Ports(**{name: probe.getsockname()[1] for name, probe in probes.items()})
+    finally:
+        for probe in probes.values():
+            probe.close()
+
+
+def _probe(wanted: int) -> socket.socket:
+    for port in (wanted, 0):
+        probe = socket.socket()
+        # As the real listener does: a port whose last connections still fade away is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            probe.close()
+        else:
+            return probe
+    raise OSError("there is no free port on 127.0.0.1")
+
+
+def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
+    """Write the configuration anew (ports may have changed) and, once, the master key."""
+    key_file = folder / "master.key"
+    if not key_file.exists():
+        write_secret(key_file, f"{seal.MasterKey.new_text()}\n".encode())
+    file = folder / "securegw.toml"
+    file.unlink(missing_ok=True)
+    text = CONFIGURATION.format(
+        host=HOST,
+        stranger=STRANGER,
+        folder=_toml(folder),
+        master_key=_toml(key_file),
+        certificate=_toml(papers.tls_certificate),
+        key=_toml(papers.tls_key),
+        smtp=ports.smtp,
+        portal=ports.portal,
+    )
+    write_secret(file, text.encode())
+    return file
+
+
+def _toml(value: Path) -> str:
+    """A path as TOML; a basic string of TOML is one of JSON."""
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def furnish(config: Path, papers: Papers, cast: Mapping[str, Person], ports: Ports) -> Settings:
+    """Make the tables, and tell the database of domains, routes, users and keys; what is there already stays."""
+    settings = read_settings(config)
+    with open_database(settings, new=True) as database:
+        database.migrate()
+        store = Store(settings, database)
+        _route(store, ports)
+        for person in cast.values():
+            if person.side == INSIDE and store.ask(people.get_user, person.address) is None:
+                user = people.User(
+                    address=person.address, name=person.name, may_sign=True, may_encrypt=True, created=time.time()
+                )
+                store.change(told("user-added", address=person.address), people.add_user, user)
+        if store.ask(keystore.authority) is None:
+            _add_keys(store, papers, cast["ann"])
+    return settings
+
+
+def _route(store: Store, ports: Ports) -> None:
+    home = domains.Domain(name=DOMAIN, route=f"[127.0.0.1]:{ports.inside}", tls="may")
+    is_new = store.ask(domains.find_domain, DOMAIN) is None
+    step = domains.add_domain if is_new else domains.change_domain
+    store.change(told("domain-set", domain=DOMAIN, route=home.route), step, home)
+    world = domains.Route(pattern="*", hop=f"[127.0.0.1]:{ports.outside}", tls="may")
+    store.change(told("route-set", pattern="*"), domains.put_route, world)
+
+
+def _add_keys(store: Store, papers: Papers, ann: Person) -> None:
+    """The internal authority with a certificate for Ann, and the partner's authority as trusted."""
+    master, now = master_key(store.settings), time.time()
+    own = authority_row(master, "Inside Hospital mail authority", now)
+    store.change(told("authority-made", fingerprint=own.fingerprint), keystore.add, own)
+    write_secret(papers.mail_ca, authority.to_pem(own.der))
+    assert own.private is not None, "an authority that was just made has its key"
+    own_key = master.open("private-key", own.fingerprint, own.private)
+    key, der = authority.issue(own_key, own.der, address=ann.address, name=ann.name, days=365, now=now)
+    row = held(master, key, der, source="issued", trust="trusted", now=now, address=ann.address)
+    store.change(told("key-issued", address=ann.address), keystore.add, row)
+    [root] = read_certificates(papers.partner_ca.read_bytes())
+    trusted = held(master, None, root.der, source="root", trust="trusted", now=now)
+    store.change(told("root-trusted", fingerprint=root.fingerprint), keystore.add, trusted)

@@ -1,0 +1,162 @@
+"""Makes keys and certificates: the organisation's own authority, its users, and the demonstration's TLS.
+
+Not a judge of certificates (``chain``) and not the order of a certificate from somebody else. RFC 5280 4, RFC 8550 4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from securegw.crypto.certificate import load
+from securegw.crypto.keyfile import PrivateKey, key_bytes, load_key
+from securegw.mail.address import parse_address
+from securegw.mail.errors import BadKey
+
+# A clock that is a little late shall not find a new certificate "not yet valid".
+GRACE = timedelta(hours=1)
+NAME_LIMIT = 64  # RFC 5280 A.1 ub-common-name
+
+
+def make_key(kind: str) -> PrivateKey:
+    """A new private key: rsa-2048, rsa-3072, rsa-4096 or p-256."""
+    if kind in ("rsa-2048", "rsa-3072", "rsa-4096"):
+        return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[4:]))
+    if kind == "p-256":
+        return ec.generate_private_key(ec.SECP256R1())
+    raise BadKey(f"There is no kind of key called {kind!r}; there are rsa-2048, rsa-3072, rsa-4096 and p-256.")
+
+
+def make_authority(name: str, *, years: int, now: float, kind: str = "rsa-3072") -> tuple[bytes, bytes]:
+    """A self-signed authority that issues end certificates only: (private key, certificate)."""
+    key = make_key(kind)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_LIMIT])])
+    builder = (
+        _builder(subject, subject, key, now, years * 365.25)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+    )
+    return key_bytes(key), _signed(builder, key)
+
+
+def issue(
+    authority_key: bytes,
+    authority_der: bytes,
+    *,
+    address: str,
+    name: str,
+    days: float,
+    now: float,
+    kind: str = "rsa-2048",
+) -> tuple[bytes, bytes]:
+    """A certificate for one mail address, to sign and to be encrypted to: (private key, certificate)."""
+    mailbox = str(parse_address(address))
+    key = make_key(kind)
+    rsa_key = isinstance(key, rsa.RSAPrivateKey)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (name or mailbox)[:NAME_LIMIT])])
+    builder = (
+        _below(authority_der, subject, key, now, days)
+        .add_extension(
+            _usage(digital_signature=True, key_encipherment=rsa_key, key_agreement=not rsa_key), critical=True
+        )
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(mailbox)]), critical=False)
+    )
+    return key_bytes(key), _signed(builder, load_key(authority_key))
+
+
+def make_tls(
+    authority_key: bytes,
+    authority_der: bytes,
+    *,
+    names: Sequence[str],
+    ips: Sequence[str] = (),
+    days: float,
+    now: float,
+) -> tuple[bytes, bytes]:
+    """A server certificate for the demonstration and for first steps: (private key, certificate)."""
+    key = make_key("p-256")
+    hosts: list[x509.GeneralName] = [x509.DNSName(host) for host in names]
+    hosts += [x509.IPAddress(ip_address(ip)) for ip in ips]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, [*names, *ips][0][:NAME_LIMIT])])
+    builder = (
+        _below(authority_der, subject, key, now, days)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+    )
+    return key_bytes(key), _signed(builder, load_key(authority_key))
+
+
+def to_pem(der: bytes) -> bytes:
+    return load(der).public_bytes(serialization.Encoding.PEM)
+
+
+def key_to_pem(key_der: bytes) -> bytes:
+    return load_key(key_der).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _below(
+    authority_der: bytes, subject: x509.Name, key: PrivateKey, now: float, days: float
+) -> x509.CertificateBuilder:
+    """An end certificate: it names its authority and never lives longer than it."""
+    authority = load(authority_der)
+    left = (authority.not_valid_after_utc.timestamp() - now) / 86_400
+    if left <= 0:
+        raise BadKey("The authority has expired; it cannot issue certificates any more.")
+    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        _builder(subject, authority.subject, key, now, min(days, left))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: float, days: float
+) -> x509.CertificateBuilder:
+    start = datetime.fromtimestamp(now, UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start - GRACE)
+        .not_valid_after(start + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _signed(builder: x509.CertificateBuilder, key: PrivateKey) -> bytes:
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, digest).public_bytes(serialization.Encoding.DER)
+
+
+def _usage(
+    *,
+    digital_signature: bool = False,
+    key_encipherment: bool = False,
+    key_agreement: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=key_encipherment,
+        data_encipherment=False,
+        key_agreement=key_agreement,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )

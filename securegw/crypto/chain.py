@@ -1,0 +1,164 @@
+"""Judges a certificate: does it lead to a root that we trust, for this use, at this time?
+
+Not about whom it speaks for (``certificate.speaks_for``) and not about revocation, which needs the network.
+RFC 5280 6 by cryptography's verifier, with the uses of mail (RFC 8550 4.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.verification import (
+    ClientVerifier,
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from securegw.crypto.certificate import MAIL_USES, SHORTEST_RSA, Certificate, load, public_key
+from securegw.mail.errors import BadKey
+
+MOST_CHAIN = 50
+DEPTH = 6
+
+
+@attrs.frozen
+class Trust:
+    """``reason`` is one word: good, pinned, or what is wrong: expired, not-yet-valid, wrong-use, weak-key,
+    unknown-issuer, bad-chain."""
+
+    good: bool
+    reason: str
+
+    @property
+    def unknown(self) -> bool:
+        """True if nothing is wrong with the certificate but that nobody we trust stands behind it."""
+        return self.reason == "unknown-issuer"
+
+
+def judge(
+    certificate: Certificate,
+    chain: Sequence[bytes],
+    roots: Sequence[bytes],
+    at: float,
+    *,
+    use: Literal["sign", "encrypt"],
+) -> Trust:
+    """``chain`` came with it, in any order; ``roots`` are the authorities we trust, or the certificate itself."""
+    wrong = _wrong_itself(certificate, at, use)
+    if wrong:
+        return Trust(False, wrong)
+    if certificate.der in roots:
+        return Trust(True, "pinned")
+    if not roots:
+        return Trust(False, "unknown-issuer")
+    return _follow(certificate, chain, tuple(roots), at)
+
+
+def _wrong_itself(certificate: Certificate, at: float, use: str) -> str:
+    if at < certificate.not_before:
+        return "not-yet-valid"
+    if at > certificate.not_after:
+        return "expired"
+    if not (certificate.may_sign if use == "sign" else certificate.may_encrypt):
+        return "weak-key" if _weak(certificate.der) else "wrong-use"
+    return "weak-key" if _weak(certificate.der) else ""
+
+
+def _weak(der: bytes) -> bool:
+    try:
+        key = public_key(der)
+    except BadKey:
+        return True
+    return isinstance(key, rsa.RSAPublicKey) and (key.key_size < SHORTEST_RSA or key.public_numbers().e < 3)
+
+
+def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float) -> Trust:
+    between = _readable(chain)
+    try:
+        _verifier(roots, int(at)).verify(load(certificate.der), between)
+    except VerificationError:
+        known = _leads_to(load(certificate.der), between, roots)
+        return Trust(False, "bad-chain" if known else "unknown-issuer")
+    except ValueError:  # a certificate whose extensions cannot be parsed
+        return Trust(False, "bad-chain")
+    return Trust(True, "good")
+
+
+def _readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
+    found = []
+    for der in chain[:MOST_CHAIN]:
+        try:
+            found.append(load(der))
+        except BadKey:
+            continue
+    return found
+
+
+def _leads_to(leaf: x509.Certificate, between: list[x509.Certificate], roots: tuple[bytes, ...]) -> bool:
+    """By names alone: would there be a way to a root if only everything were in order?"""
+    trusted = {load(root).subject for root in roots}
+    issuers = {one.subject: one.issuer for one in between}
+    name = leaf.issuer
+    for _ in range(DEPTH + 1):
+        if name in trusted:
+            return True
+        if name not in issuers:
+            return False
+        name = issuers[name]
+    return False
+
+
+@lru_cache(maxsize=64)
+def _store(roots: tuple[bytes, ...]) -> Store:
+    return Store([load(root) for root in roots])
+
+
+@lru_cache(maxsize=64)
+def _verifier(roots: tuple[bytes, ...], at: int) -> ClientVerifier:
+    return (
+        PolicyBuilder()
+        .store(_store(roots))
+        .time(datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
+        .max_chain_depth(DEPTH)
+        .extension_policies(ca_policy=_authorities(), ee_policy=_people())
+        .build_client_verifier()
+    )
+
+
+def _people() -> ExtensionPolicy:
+    return ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _mail_use)
+
+
+def _authorities() -> ExtensionPolicy:
+    return (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _is_authority)
+        .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _signs_certificates)
+        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _mail_use)
+    )
+
+
+def _is_authority(_policy: Policy, _one: x509.Certificate, basic: x509.BasicConstraints) -> None:
+    if not basic.ca:
+        raise ValueError("not an authority")
+
+
+def _signs_certificates(_policy: Policy, _one: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("may not sign certificates")
+
+
+def _mail_use(_policy: Policy, _one: x509.Certificate, uses: x509.ExtendedKeyUsage | None) -> None:
+    """An authority with extended uses passes on these only (RFC 5280 4.2.1.12 as commonly applied)."""
+    if uses is not None and MAIL_USES.isdisjoint(uses):
+        raise ValueError("not for mail")

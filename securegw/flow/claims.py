@@ -1,0 +1,193 @@
+"""This process's share of the queue: what it has claimed, and how much of it is under way.
+
+An item is claimed under the process's session with the store (nodes: any process that shares the database may take
+what a dead session held). A mail that has just come in is born claimed, so that it goes on from memory without a
+second reading.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import txaio
+from twisted.internet.defer import Deferred
+
+from securegw.mail.errors import LostClaim, MailError, WorkerLost
+from securegw.store import queue, sessions
+
+if TYPE_CHECKING:
+    from securegw.crypto.seal import MasterKey
+    from securegw.store.database import Database
+    from securegw.store.queue import Item
+    from securegw.workers import Work
+
+log = txaio.make_logger()
+
+BODY = "queue-body"
+LEASE = 15.0
+RENEW = 3.0
+POLL = 1.0
+BATCH = 20
+UNDER_WAY = 50
+IN_MEMORY = 64 << 20
+
+PAUSE = 60.0
+POISON = 3
+
+Worker = Callable[["Item", bytes], Coroutine[Any, Any, None]]
+
+
+@attrs.define
+class Line:
+    """One kind of work: what waits for it in memory and how much is under way."""
+
+    work: Worker
+    most: int = UNDER_WAY
+    waiting: deque[tuple[Item, bytes | None]] = attrs.field(factory=deque)
+    under_way: int = 0
+
+
+class Claims:
+    """Claims items, holds their bodies in memory within bounds, and has each worked on once."""
+
+    def __init__(self, database: Database, workers: Work, master: MasterKey, reactor: Any, node: str) -> None:
+        self.database = database
+        self.workers = workers
+        self.master = master
+        self.reactor = reactor
+        self.node = node
+        self.session: int | None = None
+        self.lines: dict[str, Line] = {}
+        self.held = 0
+        self.stopping = False
+        self.idle: list[Deferred[None]] = []
+
+    def work(self, kind: str, worker: Worker, most: int = UNDER_WAY) -> None:
+        """Name the worker for a kind of item."""
+        self.lines[kind] = Line(worker, most)
+
+    async def open(self) -> None:
+        """Begin: from here on this process may claim. What dead processes held becomes free."""
+        now = self.reactor.seconds()
+        await self.workers.settle(self.database.write(sessions.reap, now))
+        self.session = await self.workers.settle(self.database.write(sessions.open_session, self.node, now, LEASE))
+
+    async def renew(self) -> None:
+        """Say that this process is alive; one that was taken for dead has lost its claims and begins anew."""
+        if self.session is None or self.stopping:
+            return
+        now = self.reactor.seconds()
+        alive = await self.workers.settle(self.database.write(sessions.renew, self.session, now, LEASE))
+        if not alive:
+            log.warn("this node was taken for dead; its claims are lost")
+            for line in self.lines.values():
+                line.waiting.clear()
+            await self.open()
+
+    async def close(self) -> None:
+        """Finish what is under way, hand the rest back."""
+        self.stopping = True
+        for line in self.lines.values():
+            line.waiting.clear()
+        if any(line.under_way for line in self.lines.values()):
+            waiter: Deferred[None] = Deferred()
+            self.idle.append(waiter)
+            await waiter
+        if self.session is not None:
+            await self.workers.settle(self.database.write(sessions.close_session, self.session))
+            self.session = None
+
+    def birth(self, size: int) -> int | None:
+        """The session under which a new item is born, or None where memory is full and it must wait in the store."""
+        full = self.held + size > IN_MEMORY or self.stopping
+        return None if full else self.session
+
+    def take(self, item: Item, raw: bytes | None = None) -> None:
+        """Take an item that is claimed by this session, with its body if it is in memory."""
+        if self.stopping:
+            return
+        self.held += len(raw) if raw is not None else 0
+        self.lines[item.kind].waiting.append((item, raw))
+        self._go(self.lines[item.kind])
+
+    async def poll(self) -> None:
+        """Claim what waits in the store, as much as there is room for."""
+        if self.session is None or self.stopping or self._is_busy():
+            return
+        claim = queue.Claim(self.session, BATCH, self.reactor.seconds())
+        found = await self.workers.settle(self.database.write(queue.claim, claim))
+        for item in found:
+            self.take(item)
+        if len(found) == BATCH:
+            self.reactor.callLater(0, self._poll_again)
+
+    def _poll_again(self) -> None:
+        Deferred.fromCoroutine(self.poll()).addErrback(_log_failure)
+
+    def _is_busy(self) -> bool:
+        return self.held > IN_MEMORY // 2 or sum(len(line.waiting) for line in self.lines.values()) > BATCH
+
+    def _go(self, line: Line) -> None:
+        while line.waiting and line.under_way < line.most:
+            item, raw = line.waiting.popleft()
+            line.under_way += 1
+            done = Deferred.fromCoroutine(self._work(line, item, raw))
+            done.addErrback(_log_failure)
+            done.addBoth(self._ended, line)
+
+    async def _work(self, line: Line, item: Item, raw: bytes | None) -> None:
+        try:
+            await line.work(item, raw if raw is not None else await self.body(item))
+        except LostClaim:
+            log.warn("item {item} was taken over by another process", item=item.id)
+        except Exception as error:
+            detail = error.detail if isinstance(error, MailError) else repr(error)
+            log.error("item {item} is put back: {detail}", item=item.id, detail=detail)
+            await self._put_back(item, error)
+            if not isinstance(error, MailError):
+                raise
+        finally:
+            self.held -= len(raw) if raw is not None else 0
+
+    async def _put_back(self, item: Item, error: Exception) -> None:
+        """Try again in a while; what harms the workers or is not understood is parked at the third time."""
+        now = self.reactor.seconds()
+        park = item.tries + 1 >= POISON and is_poison(error)
+        failed = queue.Failed(
+            id=item.id,
+            session=item.session or 0,
+            note=(str(error) or repr(error))[:500],
+            now=now,
+            next_try=None if park else now + PAUSE * (item.tries + 1),
+        )
+        if park:
+            log.error("item {item} is parked", item=item.id)
+        with suppress(LostClaim):
+            await self.workers.settle(self.database.write(queue.failed_treatment, failed))
+
+    async def body(self, item: Item) -> bytes:
+        """Read and open an item's body."""
+        parts = await self.workers.settle(self.database.read(queue.body, item.id))
+        return await self.workers.thread(self.master.open_parts, BODY, item.id, parts)
+
+    def _ended(self, _result: object, line: Line) -> None:
+        line.under_way -= 1
+        if not self.stopping:
+            self._go(line)
+        elif not any(other.under_way for other in self.lines.values()):
+            for waiter in self.idle:
+                waiter.callback(None)
+            self.idle.clear()
+
+
+def is_poison(error: Exception) -> bool:
+    """Whether the mail itself is to blame, not a neighbour: then it may not be tried for ever."""
+    return not isinstance(error, MailError) or isinstance(error, WorkerLost) or not error.temporary
+
+
+def _log_failure(failure: Any) -> None:
+    log.failure("work on the queue failed: {log_failure.value}", failure=failure)

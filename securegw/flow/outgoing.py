@@ -1,0 +1,273 @@
+"""Outgoing mail: facts, a decision for each recipient, and the work that the decision asks for.
+
+One mail, each recipient by its own best way; one that cannot be served does not stop the others, and the sender is
+told. Nothing leaves in clear unless the Decision says ``plain`` (REL5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import txaio
+
+from securegw.flow.claims import BODY
+from securegw.flow.journey import Accepted, Finished, Step, Treatment, successor
+from securegw.flow.protect import Edits, Plan, edits_of, protect
+from securegw.mail.address import Address, author, header_mailboxes
+from securegw.mail.errors import BadAddress, Later
+from securegw.mail.notice import Failure
+from securegw.policy import facts as policy_facts
+from securegw.policy.decide import decide
+from securegw.store import events, people, queue
+from securegw.store.schema import TENANT
+
+if TYPE_CHECKING:
+    from securegw.crypto.seal import MasterKey
+    from securegw.flow.claims import Claims
+    from securegw.flow.notices import Notices
+    from securegw.flow.places import Places
+    from securegw.flow.webmail import Webmail
+    from securegw.keys.issue import Issuer, Signing
+    from securegw.keys.keyring import Keyring, Usable
+    from securegw.policy.decision import Decision
+    from securegw.store.database import Database
+    from securegw.store.people import User
+    from securegw.workers import Work
+
+log = txaio.make_logger()
+
+WAIT = 60.0
+LIFE = 5 * 86400.0
+
+
+@attrs.frozen
+class Way:
+    """What was decided for one recipient, and what there is to do it with."""
+
+    recipient: Address
+    decision: Decision
+    usable: Usable
+
+    @property
+    def row(self) -> queue.Recipient:
+        return queue.Recipient(str(self.recipient), decision=self.decision.as_dict())
+
+
+@attrs.define(eq=False, kw_only=True)
+class Outgoing:
+    """Decides and protects."""
+
+    places: Places
+    keyring: Keyring
+    issuer: Issuer
+    webmail: Webmail
+    notices: Notices
+    claims: Claims
+    database: Database
+    workers: Work
+    master: MasterKey
+    now: Callable[[], float]
+
+    async def treat(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
+        """Everything that comes of a mail for recipients outside."""
+        user = await self._user(accepted)
+        ways = await self._decide(accepted, recipients, user)
+        sends = [way for way in ways if way.decision.outcome == "send"]
+        treatment = self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
+        treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
+        treatment += await self._send(accepted, sends, user)
+        return attrs.evolve(treatment, also=(*treatment.also, _told(accepted, ways, self.now())))
+
+    async def _user(self, accepted: Accepted) -> User | None:
+        """The inside user who sends, made on the first mail (S22); None for strangers and automatic senders."""
+        sender = accepted.sender
+        if sender is None or not accepted.is_from_inside or not self.places.manages(sender):
+            return None
+        user = await self.workers.settle(self.database.read(people.user, TENANT, sender.key))
+        if user is None:
+            new = people.User(address=sender.key, name=display_name(accepted, sender), created=self.now())
+            user = await self.workers.settle(self.database.write(people.ensure_user, new))
+        return user
+
+    async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
+        keys = await self.keyring.usable(recipients)
+        carrier = frozenset({"carrier"}) if user is not None else frozenset()
+        one = policy_facts.gather(
+            accepted.message,
+            direction="outgoing",
+            sender=accepted.item.sender.lower(),
+            recipient="",
+            inside=user is not None,
+            may_sign=user is None or user.may_sign,
+            may_encrypt=user is None or user.may_encrypt,
+            usable=None,
+        )
+        ways = []
+        for recipient in recipients:
+            usable = keys[recipient.key]
+            facts = one.to(recipient.key, usable.methods | carrier)
+            ways.append(Way(recipient, decide(facts, self.places.rules), usable))
+        return ways
+
+    def _refuse(self, accepted: Accepted, ways: list[Way]) -> Treatment:
+        failures = [
+            Failure(
+                recipient=str(way.recipient),
+                status="5.7.1",
+                diagnostic=way.decision.sentence,
+                sentence=way.decision.sentence,
+            )
+            for way in ways
+        ]
+        return Treatment(finished=self.notices.about(accepted.item, accepted.message, failures, self.now()))
+
+    def _wait(self, accepted: Accepted, ways: list[Way]) -> Treatment:
+        """Those that wait become an accepted mail of their own; too long a wait ends as a refusal."""
+        if not ways:
+            return Treatment()
+        if self.now() - accepted.item.received > LIFE:
+            return self._refuse(accepted, ways)
+        identity = queue.new_id()
+        entry = successor(
+            accepted.item,
+            id=identity,
+            recipients=tuple(way.row for way in ways),
+            body=tuple(self.master.seal_parts(BODY, identity, accepted.raw)),
+            session=None,
+            next_try=self.now() + WAIT,
+            note=ways[0].decision.sentence,
+        )
+        return Treatment(finished=(Finished(entry, accepted.raw),))
+
+    async def _send(self, accepted: Accepted, ways: list[Way], user: User | None) -> Treatment:
+        signing = await self._signing(accepted, ways, user)
+        treatment, plans = Treatment(), []
+        for way in ways:
+            plan = self._plan(accepted, way, signing if way.decision.sign else None)
+            if way.decision.method == "carrier":
+                cover = await self.webmail.cover(accepted, way.recipient, display_name(accepted, accepted.sender))
+                plan = attrs.evolve(plan, wrap=cover.wrap)
+                treatment += cover.beside
+            if plan.is_none:
+                treatment += Treatment(stays=(way.row,))
+            else:
+                plans.append((way, plan))
+        return treatment + Treatment(finished=await self._protect(accepted, _together(plans)))
+
+    def _plan(self, accepted: Accepted, way: Way, signing: Signing | None) -> Plan:
+        """The work for one recipient; a method that nobody here knows never becomes a mail in clear."""
+        plan = Plan(queue.new_id(), edits_of(way.decision), signing, at=self.now())
+        if way.decision.method in ("plain", "carrier"):
+            return plan
+        if way.decision.method == "smime" and way.usable.certificates:
+            return attrs.evolve(plan, certificates=way.usable.certificates, gcm=way.usable.gcm)
+        raise Later(detail=f"cannot protect by {way.decision.method}")
+
+    async def _signing(self, accepted: Accepted, ways: list[Way], user: User | None) -> Signing | None:
+        """The sender's key: only for a user whose From is the envelope's sender (5.5.38)."""
+        if user is None or not any(way.decision.sign for way in ways):
+            return None
+        written_by = author(accepted.message)
+        if accepted.sender is None or written_by is None or written_by.key != accepted.sender.key:
+            return None
+        signing = await self.keyring.signing(accepted.sender)
+        if signing is None and any(_asks_for_a_key(way.decision) for way in ways):
+            signing = await self._issue(accepted.sender, user, any(way.decision.must_sign for way in ways))
+        return signing
+
+    async def _issue(self, sender: Address, user: User, must: bool) -> Signing | None:
+        """A key on demand (S23); without one the mail waits if it must be signed."""
+        try:
+            await self.issuer.issue(sender, user.name)
+        except Later:
+            if must:
+                raise
+            return None
+        self.keyring.forget(sender)
+        return await self.keyring.signing(sender)
+
+    async def _protect(self, accepted: Accepted, plans: list[tuple[list[Way], Plan]]) -> tuple[Finished, ...]:
+        if not plans:
+            return ()
+        done = await self.workers.thread(protect, accepted.raw, [plan for _, plan in plans], self.master)
+        return tuple(
+            Finished(self._entry(accepted, ways, plan, protected.raw, protected.parts), protected.raw)
+            for (ways, plan), protected in zip(plans, done, strict=True)
+        )
+
+    def _entry(
+        self, accepted: Accepted, ways: list[Way], plan: Plan, raw: bytes, parts: tuple[bytes, ...]
+    ) -> queue.Entry:
+        return successor(
+            accepted.item,
+            id=plan.identity,
+            kind="ready",
+            body=parts,
+            size=len(raw),
+            recipients=tuple(way.row for way in ways),
+            direction="outgoing",
+            session=self.claims.birth(len(raw)),
+            next_try=0.0,
+        )
+
+
+def _asks_for_a_key(decision: Decision) -> bool:
+    """Who encrypts also signs where he may: so the other side learns his certificate and can answer in kind."""
+    return decision.must_sign or (decision.sign and decision.method == "smime")
+
+
+def _together(plans: list[tuple[Way, Plan]]) -> list[tuple[list[Way], Plan]]:
+    """Recipients who get the very same bytes share one mail: those without encryption and with the same edits."""
+    shared: dict[tuple[Edits, Signing | None], list[Way]] = {}
+    result = []
+    for way, plan in plans:
+        if plan.certificates or plan.wrap is not None:
+            result.append(([way], plan))
+            continue
+        key = (plan.edits, plan.signing)
+        if key not in shared:
+            shared[key] = []
+            result.append((shared[key], plan))
+        shared[key].append(way)
+    return result
+
+
+def _told(accepted: Accepted, ways: list[Way], now: float) -> Step:
+    """Every decision is kept with its reason and its rule."""
+    told = [
+        events.Event(
+            time=now,
+            kind="decision",
+            actor="gateway",
+            trace=accepted.item.trace,
+            item=accepted.item.id,
+            message_id=accepted.item.message_id,
+            address=way.recipient.key,
+            detail=_short(way.decision),
+        )
+        for way in ways
+    ]
+    return events.record, told
+
+
+def _short(decision: Decision) -> dict[str, object]:
+    """What the history says of a decision: never the subject."""
+    return {
+        "outcome": decision.outcome,
+        "method": decision.method,
+        "sign": decision.sign,
+        "reason": decision.reason,
+        "rule": decision.rule,
+    }
+
+
+def display_name(accepted: Accepted, sender: Address | None) -> str:
+    """The name that the sender's From field gives, or the address."""
+    try:
+        field = next(field for field in accepted.message.fields if field.name.lower() == b"from")
+        [mailbox] = header_mailboxes(field.value)
+    except (StopIteration, ValueError, BadAddress):
+        return str(sender or "")
+    return mailbox.name or str(mailbox.address)

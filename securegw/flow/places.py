@@ -1,0 +1,73 @@
+"""Which domains are ours, where mail for each goes, and by which rules: a picture of the store, at most a second old.
+
+Intake must answer at once, so it asks this picture and never the database. Another node or the administrator's
+command changes the store; the picture follows by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.policy.rules import Rules, default_rules_text, read_rules
+from securegw.store import domains, rulebook
+from securegw.store.schema import TENANT
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from securegw.mail.address import Address
+    from securegw.store.database import Database
+    from securegw.workers import Work
+
+BY_MX = domains.Route(pattern="*", hop="", tls="may")
+
+
+@attrs.frozen
+class Picture:
+    """The managed domains by name, the routes by pattern, and the rules in force."""
+
+    domains: dict[str, domains.Domain] = attrs.field(factory=dict)
+    routes: dict[str, domains.Route] = attrs.field(factory=dict)
+    version: int = 0
+    rules: Rules = attrs.field(factory=lambda: read_rules(default_rules_text()))
+
+
+class Places:
+    """Keeps the picture fresh."""
+
+    def __init__(self, database: Database, workers: Work) -> None:
+        self.database = database
+        self.workers = workers
+        self.picture = Picture()
+
+    async def refresh(self) -> None:
+        """Look at the store again."""
+        self.picture = await self.workers.settle(self.database.read(_look, self.picture))
+
+    @property
+    def rules(self) -> Rules:
+        return self.picture.rules
+
+    def manages(self, address: Address) -> bool:
+        """Whether mail to this address is for one of our domains."""
+        return address.domain in self.picture.domains
+
+    def route(self, address: Address) -> domains.Route:
+        """The way to an address: its own domain's, a domain's route, the route for all, else by MX."""
+        ours = self.picture.domains.get(address.domain)
+        if ours is not None:
+            return domains.Route(pattern=ours.name, hop=ours.route, tls=ours.tls)
+        routes = self.picture.routes
+        return routes.get(address.domain) or routes.get("*") or BY_MX
+
+
+def _look(connection: Connection, before: Picture) -> Picture:
+    found_domains = {domain.name: domain for domain in domains.list_domains(connection)}
+    found_routes = {route.pattern: route for route in domains.list_routes(connection, TENANT)}
+    current = rulebook.current(connection, TENANT)
+    if current is None or current.version == before.version:
+        return attrs.evolve(before, domains=found_domains, routes=found_routes)
+    rules = read_rules(current.text, f"rules, version {current.version}")
+    return Picture(found_domains, found_routes, current.version, rules)

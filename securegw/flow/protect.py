@@ -1,0 +1,99 @@
+"""The work on one mail, done in a worker in one go: edit, sign, encrypt or seal, and seal for the queue.
+
+Plain functions of plain values: a mail crosses to a worker once, not once per operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.crypto import smime
+from securegw.flow.claims import BODY
+from securegw.mail import message as messages
+
+if TYPE_CHECKING:
+    from securegw.crypto.seal import MasterKey
+    from securegw.keys.issue import Signing
+    from securegw.policy.decision import Decision
+
+
+@attrs.frozen
+class Edits:
+    """What leaves the header before anything else: control fields and the subject's keywords."""
+
+    strip: tuple[str, ...] = ()
+    subject: str | None = None
+
+    @property
+    def is_none(self) -> bool:
+        return not self.strip and self.subject is None
+
+
+@attrs.frozen
+class Plan:
+    """How one finished mail is made. ``wrap`` makes a carrier out of the edited mail; certificates are DER."""
+
+    identity: str
+    edits: Edits = Edits()
+    signing: Signing | None = None
+    certificates: tuple[bytes, ...] = ()
+    gcm: bool = False
+    wrap: Callable[[bytes], bytes] | None = None
+    at: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        """Nothing to do: the mail goes on as it came."""
+        return self.edits.is_none and self.signing is None and not self.certificates and self.wrap is None
+
+
+@attrs.frozen
+class Protected:
+    """A finished mail: its bytes, and the same sealed in parts for the queue."""
+
+    raw: bytes
+    parts: tuple[bytes, ...]
+
+
+def edits_of(decision: Decision) -> Edits:
+    """The edits that a decision asks for."""
+    return Edits(decision.strip_fields, decision.subject)
+
+
+def protect(raw: bytes, plans: list[Plan], master: MasterKey) -> list[Protected]:
+    """Carry out all plans for one mail; what several have in common (edit, signature) is done once."""
+    signed: dict[tuple[Edits, Signing | None], bytes] = {}
+    done = []
+    for plan in plans:
+        content = _content(raw, plan, signed)
+        if plan.certificates:
+            content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
+        done.append(Protected(content, tuple(master.seal_parts(BODY, plan.identity, content))))
+    return done
+
+
+def _content(raw: bytes, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes]) -> bytes:
+    if plan.wrap is not None:
+        return _sign(plan.wrap(edit(raw, plan.edits)), plan)
+    key = (plan.edits, plan.signing)
+    if key not in signed:
+        signed[key] = _sign(edit(raw, plan.edits), plan)
+    return signed[key]
+
+
+def _sign(raw: bytes, plan: Plan) -> bytes:
+    if plan.signing is None:
+        return raw
+    return smime.sign(raw, plan.signing.key, plan.signing.certificate, plan.signing.chain, plan.at)
+
+
+def edit(raw: bytes, edits: Edits) -> bytes:
+    """Cut the named fields and set the subject; every other byte stays."""
+    if edits.strip:
+        raw = messages.without(messages.read(raw), edits.strip)
+    if edits.subject is not None:
+        raw = messages.with_field(messages.read(raw), "Subject", messages.encode_words(edits.subject))
+    return raw

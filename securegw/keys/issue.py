@@ -1,0 +1,123 @@
+"""Makes keys and certificates for our own users, on demand, by the internal authority.
+
+Not a certificate authority with a desk: requests to other authorities come here later and look the same from above.
+RFC 5280; S/MIME certificates as RFC 8550 4.4 wants them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import txaio
+from twisted.internet.defer import DeferredLock
+
+from securegw.crypto import authority
+from securegw.crypto.certificate import read_certificate
+from securegw.mail.errors import Later
+from securegw.store import keystore
+from securegw.store.schema import TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from securegw.crypto.seal import MasterKey
+    from securegw.mail.address import Address
+    from securegw.store.database import Database
+    from securegw.workers import Work
+
+log = txaio.make_logger()
+
+PRIVATE_KEY = "private-key"
+USER_DAYS = 3 * 365
+AUTHORITY_YEARS = 20
+
+
+@attrs.frozen
+class Signing:
+    """What signing takes: a private key (PKCS #8 DER), its certificate and the chain up to the root (DER)."""
+
+    key: bytes
+    certificate: bytes
+    chain: tuple[bytes, ...] = ()
+
+
+def authority_row(master: MasterKey, name: str, now: float) -> keystore.Held:
+    """A new internal authority as a row: its own root, its private key sealed."""
+    key, der = authority.make_authority(name, years=AUTHORITY_YEARS, now=now)
+    return held(master, key, der, source="authority", trust="trusted", now=now)
+
+
+def held(
+    master: MasterKey,
+    key: bytes | None,
+    der: bytes,
+    *,
+    source: str,
+    trust: str,
+    now: float,
+    address: str = "",
+    gcm: bool = False,
+) -> keystore.Held:
+    """A certificate (and its private key, sealed) as the row that keeps it."""
+    read = read_certificate(der)
+    sealed = None if key is None else master.seal(PRIVATE_KEY, read.fingerprint, key)
+    return keystore.Held(
+        address=address,
+        der=read.der,
+        fingerprint=read.fingerprint,
+        source=source,
+        trust=trust,
+        private=sealed,
+        gcm=gcm,
+        not_before=read.not_before,
+        not_after=read.not_after,
+        created=now,
+    )
+
+
+class Issuer:
+    """Gives every user a key: the one there is, or a new one. While one is being made the others wait for it."""
+
+    def __init__(
+        self, database: Database, workers: Work, master: MasterKey, now: Callable[[], float], kind: str = "rsa-2048"
+    ) -> None:
+        self.database = database
+        self.workers = workers
+        self.master = master
+        self.now = now
+        self.kind = kind
+        self.turn = DeferredLock()
+
+    async def issue(self, address: Address, name: str) -> keystore.Held:
+        """Make a key pair and a certificate for one of our users, and keep both."""
+        await self.turn.acquire()
+        try:
+            return await self._issue(address, name)
+        finally:
+            self.turn.release()
+
+    async def _issue(self, address: Address, name: str) -> keystore.Held:
+        there = await self.workers.settle(self.database.read(keystore.with_private, TENANT, address.key))
+        fresh = [row for row in there if row.not_after > self.now()]
+        if fresh:
+            return fresh[0]
+        row = await self.workers.thread(self._make, await self._authority(), address, name)
+        await self.workers.settle(self.database.write(keystore.add, row))
+        log.info("issued a certificate for {address}", address=str(address), fingerprint=row.fingerprint)
+        return row
+
+    async def _authority(self) -> keystore.Held:
+        row = await self.workers.settle(self.database.read(keystore.authority, TENANT))
+        if row is None:
+            raise Later("There is no internal authority; make one with: securegw keys authority.")
+        return row
+
+    def _make(self, ours: keystore.Held, address: Address, name: str) -> keystore.Held:
+        if ours.private is None:
+            raise Later(detail="the internal authority has no private key here")
+        authority_key = self.master.open(PRIVATE_KEY, ours.fingerprint, ours.private)
+        key, der = authority.issue(
+            authority_key, ours.der, address=address, name=name, kind=self.kind, days=USER_DAYS, now=self.now()
+        )
+        return held(self.master, key, der, source="issued", trust="trusted", now=self.now(), address=address.key)

@@ -1,0 +1,128 @@
+"""Whose key is there: asks the store first; the world comes later.
+
+Answers are kept for a second, so that a burst of mails to one address asks once and a new key is seen at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.keys.issue import PRIVATE_KEY, Signing
+from securegw.keys.trust import may_encrypt_to
+from securegw.store import keystore
+from securegw.store.schema import TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sqlalchemy import Connection
+
+    from securegw.crypto.seal import MasterKey
+    from securegw.mail.address import Address
+    from securegw.store.database import Database
+    from securegw.workers import Work
+
+FRESH = 1.0
+MOST = 10_000
+
+
+@attrs.frozen
+class Usable:
+    """What can protect a mail for one recipient: certificates (DER) that may be used now, and whether all read GCM."""
+
+    certificates: tuple[bytes, ...] = ()
+    gcm: bool = False
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset({"smime"}) if self.certificates else frozenset()
+
+
+class Keyring:
+    """The keys of users and partners, as the rooms above ask for them."""
+
+    def __init__(self, database: Database, workers: Work, master: MasterKey, now: Callable[[], float]) -> None:
+        self.database = database
+        self.workers = workers
+        self.master = master
+        self.now = now
+        self._usable: dict[str, tuple[float, Usable]] = {}
+        self._signing: dict[str, tuple[float, Signing | None]] = {}
+
+    async def usable(self, addresses: Iterable[Address]) -> dict[str, Usable]:
+        """For each address (by key) the certificates that may encrypt to it now."""
+        wanted = {address.key: address for address in addresses}
+        missing = [address for key, address in wanted.items() if not self._is_fresh(self._usable.get(key))]
+        if missing:
+            found = await self.workers.settle(self.database.read(self._judge, missing))
+            self._remember(self._usable, found)
+        return {key: self._usable[key][1] for key in wanted}
+
+    async def signing(self, address: Address) -> Signing | None:
+        """The key with which a user signs now, or None."""
+        if not self._is_fresh(self._signing.get(address.key)):
+            rows = await self.workers.settle(self.database.read(keystore.with_private, TENANT, address.key))
+            self._remember(self._signing, {address.key: await self._newest(rows)})
+        return self._signing[address.key][1]
+
+    async def openers(self, address: Address) -> tuple[tuple[bytes, bytes], ...]:
+        """All pairs of private key and certificate with which mail to a user may be opened, expired ones too."""
+        rows = await self.workers.settle(self.database.read(keystore.with_private, TENANT, address.key))
+        return tuple((self._private(row), row.der) for row in rows)
+
+    async def roots(self) -> tuple[bytes, ...]:
+        """The trusted roots (DER)."""
+        return tuple(row.der for row in await self.workers.settle(self.database.read(keystore.roots, TENANT)))
+
+    def forget(self, address: Address) -> None:
+        """Something about this address was changed here."""
+        self._usable.pop(address.key, None)
+        self._signing.pop(address.key, None)
+
+    def _judge(self, connection: Connection, addresses: list[Address]) -> dict[str, Usable]:
+        roots = [row.der for row in keystore.roots(connection, TENANT)]
+        between = [row.der for row in keystore.intermediates(connection, TENANT)]
+        found = {address: keystore.find(connection, TENANT, address.key) for address in addresses}
+        return {address.key: self._judge_one(rows, address, between, roots) for address, rows in found.items()}
+
+    def _judge_one(
+        self, rows: list[keystore.Held], address: Address, between: list[bytes], roots: list[bytes]
+    ) -> Usable:
+        good, reasons = [], []
+        for row in rows:
+            may, reason = may_encrypt_to(row, address, between, roots, self.now())
+            reasons.append(f"{row.fingerprint[:16]}: {reason}")
+            if may:
+                good.append(row)
+        gcm = bool(good) and all(row.gcm for row in good)
+        return Usable(tuple(row.der for row in good), gcm, tuple(reasons))
+
+    async def _newest(self, rows: list[keystore.Held]) -> Signing | None:
+        at = self.now()
+        valid = [row for row in rows if row.not_before <= at <= row.not_after and row.trust != "refused"]
+        if not valid:
+            return None
+        row = max(valid, key=lambda row: row.not_after)
+        authority = await self.workers.settle(self.database.read(keystore.authority, TENANT))
+        chain = (authority.der,) if authority is not None and row.source == "issued" else ()
+        return Signing(self._private(row), row.der, chain)
+
+    def _private(self, row: keystore.Held) -> bytes:
+        assert row.private is not None
+        return self.master.open(PRIVATE_KEY, row.fingerprint, row.private)
+
+    def _is_fresh(self, entry: tuple[float, object] | None) -> bool:
+        return entry is not None and 0 <= self.now() - entry[0] < FRESH
+
+    def _remember(
+        self,
+        kept: dict[str, tuple[float, Usable]] | dict[str, tuple[float, Signing | None]],
+        found: dict[str, Usable] | dict[str, Signing | None],
+    ) -> None:
+        if len(kept) > MOST:
+            kept.clear()
+        for key, value in found.items():
+            kept[key] = (self.now(), value)  # type: ignore[assignment]

@@ -1,0 +1,246 @@
+"""The message: header fields and body, read by cutting and changed by splicing bytes.
+
+Not a parser of what is inside: see ``mime`` for parts and ``address`` for mailboxes. Nothing is ever
+serialised again, so bytes that nobody touches stay as they came. RFC 5322 2.2, RFC 5321 2.3.8 and 4.4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.mail.errors import BareLine, HeaderTooLarge
+from securegw.mail.words import decode_words, encode_words, loose_text
+
+if TYPE_CHECKING:
+    from securegw.mail.envelope import Envelope, Source
+
+__all__ = [
+    "Field",
+    "Message",
+    "check_wire",
+    "cut",
+    "decode_words",
+    "encode_words",
+    "field_line",
+    "prepend",
+    "read",
+    "received_line",
+    "wire_date",
+    "with_field",
+    "without",
+]
+
+HEADER_LIMIT = 256 * 1024
+FIELD_LIMIT = 2000
+
+# A line with its continuations, and the field name if it has one; the look-ahead: never an empty match.
+_FIELD = re.compile(rb"((?=[\x00-\xff])(?:([!-9;-~]++)[ \t]*+:)?[^\n]*+(?:\n[ \t][^\n]*+)*+\n?)")
+_STARTS_HEADER = re.compile(rb"[!-9;-~]++[ \t]*+:")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_NAME = re.compile(r"[!-9;-~]{1,76}")
+_FOLDED_VALUE = re.compile(r"[^\r\n\0]*(?:\r\n[ \t][^\r\n\0]*[^\r\n\0 \t][^\r\n\0]*)*")
+_NOT_HOST = re.compile(r"[^A-Za-z0-9.:_\[\]-]+")
+
+
+@attrs.frozen
+class Field:
+    """One header field as it stands, line end and folds included. A line that is none has an empty name."""
+
+    name: bytes
+    raw: bytes
+
+    @property
+    def value(self) -> bytes:
+        """What stands behind the colon, unfolded (RFC 5322 2.2.3) and stripped."""
+        text = self.raw.partition(b":")[2] if self.name else self.raw
+        return (_FOLD.sub(b"", text) if b"\n" in text else text).strip()
+
+
+@attrs.frozen
+class Message:
+    """A mail: ``raw`` as a whole, its fields in order, and where the body begins."""
+
+    raw: bytes
+    fields: tuple[Field, ...]
+    body_at: int
+
+    @property
+    def body(self) -> bytes:
+        return self.raw[self.body_at :]
+
+    @property
+    def header(self) -> bytes:
+        """All fields as they stand, without the empty line."""
+        return self.raw[: self.header_end]
+
+    @property
+    def header_end(self) -> int:
+        return sum(len(field.raw) for field in self.fields)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """The values of all fields of this name, unfolded, as text; encoded words stay encoded."""
+        wanted = name.lower().encode("ascii", "replace")
+        return tuple(loose_text(field.value) for field in self.fields if field.name.lower() == wanted)
+
+    def first(self, name: str) -> str | None:
+        wanted = name.lower().encode("ascii", "replace")
+        for field in self.fields:
+            if field.name.lower() == wanted:
+                return loose_text(field.value)
+        return None
+
+    def count(self, name: str) -> int:
+        wanted = name.lower().encode("ascii", "replace")
+        return sum(field.name.lower() == wanted for field in self.fields)
+
+
+def read(raw: bytes) -> Message:
+    """Cut a mail into header fields and body. Odd mail passes; only a monster raises HeaderTooLarge.
+
+    A line that is no field does not end the header: so whoever deletes fields also finds those that a more
+    tolerant reader behind us would see.
+    """
+    return Message(raw, *cut(raw, 0, len(raw)))
+
+
+def cut(raw: bytes, start: int, end: int) -> tuple[tuple[Field, ...], int]:
+    """The fields, and where the body begins, of what stands in ``raw`` from ``start`` to ``end``."""
+    header_end, body_at = _header_bounds(raw, start, end)
+    found = _FIELD.findall(raw, start, header_end)
+    if len(found) > FIELD_LIMIT:
+        raise HeaderTooLarge(detail=f"{len(found)} fields")
+    if not any(name for _, name in found):
+        return (), body_at if header_end == start else start
+    return tuple([Field(name, text) for text, name in found]), body_at
+
+
+def _header_bounds(raw: bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the fields end and where the body begins."""
+    if raw.startswith(b"\r\n", start, end):
+        return start, start + 2
+    if raw.startswith(b"\n", start, end):
+        return start, start + 1
+    window = min(end, start + HEADER_LIMIT + 3)
+    crlf = raw.find(b"\n\r\n", start, window)
+    lone = raw.find(b"\n\n", start, window if crlf < 0 else crlf + 1)
+    if lone >= 0:
+        return lone + 1, lone + 2
+    if crlf >= 0:
+        return crlf + 1, crlf + 3
+    if end - start > HEADER_LIMIT:
+        raise HeaderTooLarge(detail="no end of the header found")
+    return end, end
+
+
+def _has_header(raw: bytes) -> bool:
+    """True if a field can be put on top as it is; the usual case is seen at the first line."""
+    return bool(_STARTS_HEADER.match(raw)) or raw[:1] in (b"\r", b"\n", b"") or bool(read(raw).fields)
+
+
+def without(message: Message, names: Iterable[str]) -> bytes:
+    """The mail without the fields of these names; all other bytes stay. A trailing ``*`` matches any ending.
+
+    Case does not count, and ``_`` counts as ``-``: some readers fold the two.
+    """
+    goes = _name_test(names)
+    kept = [field.raw for field in message.fields if not goes(field.name)]
+    if len(kept) == len(message.fields):
+        return message.raw
+    return b"".join(kept) + message.raw[message.header_end :]
+
+
+def _name_test(names: Iterable[str]) -> Callable[[bytes], bool]:
+    folded = [_fold_name(name.encode("ascii")) for name in names]
+    exact = frozenset(name for name in folded if not name.endswith(b"*"))
+    starts = tuple(name[:-1] for name in folded if name.endswith(b"*"))
+
+    def goes(name: bytes) -> bool:
+        name = _fold_name(name)
+        return name in exact or name.startswith(starts)
+
+    return goes
+
+
+def _fold_name(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
+
+
+def field_line(name: str, value: str) -> bytes:
+    """A header field with its line end. The value may be folded; any other line break in it is refused."""
+    if not _NAME.fullmatch(name) or not _FOLDED_VALUE.fullmatch(value):
+        raise ValueError(f"not fit for a header field: {name!r}")
+    return f"{name}: {value}\r\n".encode()
+
+
+def with_field(message: Message, name: str, value: str) -> bytes:
+    """The mail with this field: in the place of the first one of its name, else at the end of the header."""
+    line, wanted, at = field_line(name, value), name.lower().encode(), 0
+    for field in message.fields:
+        if field.name.lower() == wanted:
+            return message.raw[:at] + line + message.raw[at + len(field.raw) :]
+        at += len(field.raw)
+    if at == 0 and message.body_at == 0:
+        return line + b"\r\n" + message.raw
+    ended = b"" if at == 0 or message.raw[at - 1 : at] == b"\n" else b"\r\n"
+    return message.raw[:at] + ended + line + message.raw[at:]
+
+
+def prepend(raw: bytes, lines: bytes) -> bytes:
+    """The mail with these fields on top, as trace fields must be (RFC 5321 4.4)."""
+    return lines + raw if _has_header(raw) else lines + b"\r\n" + raw
+
+
+def received_line(envelope: Envelope, host: str) -> bytes:
+    """Our Received field (RFC 5321 4.4). What the peer said is cut down to what a host name may hold.
+
+    A recipient is named only where there is one: the others could be blind copies.
+    """
+    source = envelope.source
+    parts = [*_from_clause(source), f"by {_host(host)}", *_with_clause(envelope)]
+    parts.append(f"id {_host(envelope.trace)}")
+    if len(envelope.recipients) == 1 and str(envelope.recipients[0]).isascii():
+        parts.append(f"for <{envelope.recipients[0]}>")
+    return field_line("Received", "\r\n\t".join(parts) + f";\r\n\t{wire_date(envelope.received)}")
+
+
+def wire_date(moment: float) -> str:
+    """A moment, in Unix seconds, as header fields write it (RFC 5322 3.3), in UTC."""
+    return format_datetime(datetime.fromtimestamp(moment, UTC))
+
+
+def _from_clause(source: Source) -> list[str]:
+    """Only a mail server is named; where a person reads and writes is nobody's business."""
+    if source.door != "smtp":
+        return []
+    return [f"from {_host(source.helo) or 'unknown'} ({_literal(source.address)})"]
+
+
+def _with_clause(envelope: Envelope) -> list[str]:
+    """The protocol by its registered name (RFC 3848, RFC 6531 4.3)."""
+    source = envelope.source
+    if source.door != "smtp":
+        return ["with HTTPS"] if source.door == "portal" else []
+    name = "UTF8SMTP" if envelope.utf8 else "ESMTP"
+    return [f"with {name}{'S' if source.tls else ''}{'A' if source.person else ''}"]
+
+
+def _literal(address: str) -> str:
+    kept = _host(address)
+    return f"[IPv6:{kept}]" if ":" in kept else f"[{kept}]"
+
+
+def _host(text: str) -> str:
+    return _NOT_HOST.sub("?", text[:255])
+
+
+def check_wire(raw: bytes) -> None:
+    """Raise BareLine on a lone CR, a lone LF or a NUL (RFC 5321 2.3.8); three counts tell it."""
+    pairs = raw.count(b"\r\n")
+    if raw.count(b"\n") != pairs or raw.count(b"\r") != pairs or b"\0" in raw:
+        raise BareLine

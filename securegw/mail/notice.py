@@ -1,0 +1,213 @@
+"""Notices: what became of a mail, for its sender's eyes and programs.
+
+Not for decrypted content: of the mail itself a notice returns header fields only (threats 5.5.32). RFC 3464,
+RFC 6522, RFC 6533 3, RFC 3834 2, RFC 5321 6.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import attrs
+
+from securegw.mail.address import Address, Mailbox, parse_path
+from securegw.mail.compose import alternatives, around, message_id, multipart, part, raw_text_part, wire_lines
+from securegw.mail.message import Message, field_line, read, without
+from securegw.mail.texts import Texts
+from securegw.mail.words import decode_words, plain_line
+
+Kind = Literal["failed", "delayed"]
+
+TEMPLATES = {"failed": "notice", "delayed": "delayed"}
+RETURNED = 32 * 1024
+DIAGNOSTIC = 500
+
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_REPLY = re.compile(r"[245]\d\d(?:[ -]|\Z)")
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_ROBOT = re.compile(r"mailer-daemon|listserv|majordomo|owner-.*|.*-(?:request|owner|bounces?)(?:[+=].*)?")
+_LISTS = ("list-id", "list-post", "list-help", "list-unsubscribe", "list-subscribe", "list-owner")
+_BULK = ("bulk", "list", "junk")
+# Nothing of our own goes back, nothing that asks for an answer, nobody's blind copies.
+_KEPT_BACK = ("x-securegw-*", "disposition-notification-to", "return-receipt-to", "errors-to", "bcc", "return-path")
+
+# What an enhanced status means to a person (RFC 3463 3); the longest beginning of it counts.
+_MEANINGS = {
+    "5": "The mail server of the recipient has refused the mail.",
+    "4": "The mail server of the recipient could not take the mail now.",
+    "4.4.1": "The mail server of the recipient cannot be reached.",
+    "4.4.7": "The mail could not be delivered in time.",
+    "5.1.1": "The recipient's mailbox does not exist.",
+    "5.1.2": "The domain of the recipient does not exist or takes no mail.",
+    "5.1.10": "The domain of the recipient does not exist or takes no mail.",
+    "5.2.1": "The recipient's mailbox is closed.",
+    "4.2.2": "The recipient's mailbox is full.",
+    "5.2.2": "The recipient's mailbox is full.",
+    "5.2.3": "The mail is larger than the recipient's server accepts.",
+    "5.3.4": "The mail is larger than the recipient's server accepts.",
+    "5.4.6": "The mail has gone in a circle.",
+    "5.7": "The mail server of the recipient does not allow this mail.",
+}
+
+
+@attrs.frozen
+class Failure:
+    """What happened for one recipient. ``sentence`` is ours, in English; ``diagnostic`` what a server replied."""
+
+    recipient: str
+    status: str = "5.0.0"
+    diagnostic: str = ""
+    action: str = "failed"
+    remote: str = ""
+    sentence: str = ""
+
+
+@attrs.frozen
+class Report:
+    """One recipient as the templates show it."""
+
+    recipient: str
+    sentence: str
+    diagnostic: str
+    remote: str
+
+
+def may_be_notified(sender: str | None, message: Message) -> bool:
+    """True if a person may wait for the notice: never the null sender, robots or lists (RFC 3834 2, 5.1.15)."""
+    if not sender or _ROBOT.fullmatch(sender.rpartition("@")[0].lower()):
+        return False
+    automatic = message.all("auto-submitted")
+    if any(value.partition(";")[0].strip().lower() != "no" for value in automatic):
+        return False
+    if any(value.strip().lower() in _BULK for value in message.all("precedence")):
+        return False
+    return not any(message.count(name) for name in _LISTS)
+
+
+def write_notice(
+    texts: Texts,
+    *,
+    host: str,
+    sender: str,
+    original_header: bytes,
+    failures: Sequence[Failure],
+    kind: str = "failed",
+    language: str = "en",
+    date: float,
+) -> bytes:
+    """A multipart/report for the sender of a mail (RFC 6522 3); its own envelope sender must be null."""
+    original = read(original_header)
+    text = texts.mail(
+        TEMPLATES[kind],
+        language,
+        host=host,
+        subject=_shown_subject(original),
+        reports=[_report(texts, failure, language) for failure in failures],
+    )
+    status = part("message/delivery-status", _status_fields(host, failures, kind))
+    returned = raw_text_part("text/rfc822-headers", _returned(original))
+    report = [alternatives(text), status, returned]
+    fields: dict[str, str | Mailbox | Address] = {
+        "From": Mailbox("Mail Delivery System", Address("MAILER-DAEMON", host)),
+        "To": parse_path(sender, utf8=True),
+        "Subject": text.subject,
+        "Message-ID": message_id(host),
+        **_thread(original),
+        "Auto-Submitted": "auto-replied",
+    }
+    return around(multipart("report", report, parameters=";\r\n report-type=delivery-status"), date, fields)
+
+
+def _thread(original: Message) -> dict[str, str]:
+    identity = (original.first("message-id") or "").strip()
+    return {"In-Reply-To": identity, "References": identity} if _MESSAGE_ID.fullmatch(identity) else {}
+
+
+def _shown_subject(original: Message) -> str:
+    subject = plain_line(decode_words(original.first("subject") or "")).strip()
+    return subject if len(subject) <= 120 else subject[:119] + "…"
+
+
+def _report(texts: Texts, failure: Failure, language: str) -> Report:
+    sentence = failure.sentence or _meaning(failure.status)
+    diagnostic = _one_line(failure.diagnostic)
+    return Report(
+        recipient=plain_line(failure.recipient),
+        sentence=texts.translate(sentence, language),
+        diagnostic="" if diagnostic == failure.sentence else diagnostic,
+        remote=failure.remote if _HOST.fullmatch(failure.remote) else "",
+    )
+
+
+def _meaning(status: str) -> str:
+    digits = status.split(".")
+    beginnings = (".".join(digits[:length]) for length in (3, 2, 1))
+    return next((_MEANINGS[beginning] for beginning in beginnings if beginning in _MEANINGS), _MEANINGS["5"])
+
+
+def _one_line(text: str) -> str:
+    return plain_line(text).strip()[:DIAGNOSTIC]
+
+
+# --- the part for programs (RFC 3464 2) ---------------------------------------------------------------------------
+
+
+def _status_fields(host: str, failures: Sequence[Failure], kind: str) -> bytes:
+    groups = [field_line("Reporting-MTA", f"dns; {host}")]
+    groups += [_recipient_fields(failure, kind) for failure in failures]
+    return b"\r\n".join(groups)
+
+
+def _recipient_fields(failure: Failure, kind: str) -> bytes:
+    action = "delayed" if kind == "delayed" else failure.action
+    fields = {
+        "Final-Recipient": _typed_address(failure.recipient),
+        "Action": action,
+        "Status": _status(failure.status, action),
+    }
+    if _HOST.fullmatch(failure.remote):
+        fields["Remote-MTA"] = f"dns; {failure.remote}"
+    if failure.diagnostic:
+        fields["Diagnostic-Code"] = _diagnostic_code(failure.diagnostic)
+    return b"".join(field_line(name, value) for name, value in fields.items())
+
+
+def _typed_address(recipient: str) -> str:
+    """RFC 3464 2.3.2; letters beyond ASCII are written out, so that the notice passes everywhere (RFC 6533 3)."""
+    recipient = plain_line(recipient)
+    if recipient.isascii():
+        return f"rfc822; {recipient}"
+    escaped = (one if "!" <= one <= "~" and one not in "\\+=" else f"\\x{{{ord(one):X}}}" for one in recipient)
+    return f"utf-8; {''.join(escaped)}"
+
+
+def _status(status: str, action: str) -> str:
+    """A status of the class that the action has; programs trust the class most."""
+    wanted = {"failed": "5", "delayed": "4"}.get(action, "2")
+    if not _STATUS.fullmatch(status):
+        return f"{wanted}.0.0"
+    return f"{wanted}{status[1:]}"
+
+
+def _diagnostic_code(diagnostic: str) -> str:
+    text = _one_line(diagnostic).encode("ascii", "replace").decode("ascii")
+    return f"{'smtp' if _REPLY.match(text) else 'x-securegw'}; {text}"
+
+
+# --- what is returned of the mail ---------------------------------------------------------------------------------
+
+
+def _returned(original: Message) -> bytes:
+    """The header, up to a bound, whole fields only. Whatever else the caller handed over stays here."""
+    kept = read(without(original, _KEPT_BACK)).fields
+    lines: list[bytes] = []
+    size = 0
+    for field in kept:
+        size += len(field.raw)
+        if size > RETURNED:
+            break
+        lines.append(field.raw)
+    return wire_lines(b"".join(lines).decode("latin-1")).encode("latin-1")

@@ -1,0 +1,131 @@
+"""Actions: the aspects that a rule may speak of, one row each.
+
+Not their execution, that is the work of ``flow``. A new action is one row here and one place that obeys it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from securegw.policy.decision import Value
+
+# The methods that rules may name, in the order in which they are tried unless a rule says otherwise. The work is
+# that of the table crypto/methods.py; the two cannot know each other.
+METHODS: tuple[str, ...] = ("smime", "carrier")
+
+TEXT_LIMIT = 400
+
+Reader = Callable[[object, Sequence[str]], Value]
+
+
+@attrs.frozen
+class Action:
+    """One aspect. ``read`` turns what the document says into a value, or raises ValueError with the problem.
+
+    ``opposites`` are two values that no sender can want at once. ``fallback`` holds in a direction in which no
+    rule speaks; where it is silent too, the mail waits for an administrator.
+    """
+
+    name: str
+    wanted: str
+    sentence: str
+    read: Reader
+    opposites: frozenset[Value] = frozenset()
+    fallback: Mapping[str, Value] = attrs.field(factory=dict, hash=False)
+
+
+def _one_of(*allowed: str) -> Reader:
+    def read(value: object, methods: Sequence[str]) -> Value:
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"{value!r} is not one of them")
+        return value
+
+    return read
+
+
+def _switch(value: object, methods: Sequence[str]) -> Value:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _order(value: object, methods: Sequence[str]) -> Value:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"{value!r} is not a list of methods")
+    for name in names:
+        if name not in methods:
+            raise ValueError(f"there is no method {name!r}")
+    if len(set(names)) < len(names):
+        raise ValueError("a method is named twice")
+    return tuple(names)
+
+
+def _sentence(value: object, methods: Sequence[str]) -> Value:
+    if value is False:
+        return False
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is neither a sentence nor false")
+    return read_text(value)
+
+
+def read_text(value: object) -> str:
+    """A text that may stand in a notice, a log line or a header field: one printable line."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("there is no text")
+    if len(value) > TEXT_LIMIT or not value.isprintable():
+        raise ValueError(f"the text has more than {TEXT_LIMIT} characters, or some that cannot be printed")
+    return value.strip()
+
+
+_EVERYWHERE = ("outgoing", "incoming", "internal")
+_NOT_OUTSIDE: Mapping[str, Value] = {"incoming": "never", "internal": "never"}
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        name="refuse",
+        wanted='a sentence for the sender, or false: "not refused by the rules below"',
+        sentence="Give the mail back to its sender with this sentence.",
+        read=_sentence,
+        fallback=dict.fromkeys(_EVERYWHERE, False),
+    ),
+    Action(
+        name="sign",
+        wanted='"always", "possible" or "never"',
+        sentence="Sign: always (else the mail is refused), if the sender may and can, or never.",
+        read=_one_of("always", "possible", "never"),
+        opposites=frozenset({"always", "never"}),
+        fallback=dict.fromkeys(_EVERYWHERE, "never"),
+    ),
+    Action(
+        name="encrypt",
+        wanted='"must", "possible" or "never"',
+        sentence="Encrypt: must (else the mail is refused), if one of the methods is usable now, or never.",
+        read=_one_of("must", "possible", "never"),
+        opposites=frozenset({"must", "never"}),
+        fallback=_NOT_OUTSIDE,
+    ),
+    Action(
+        name="methods",
+        wanted="a list of methods in the order in which to try them",
+        sentence="The methods to encrypt with, in the order in which they are tried.",
+        read=_order,
+        fallback=dict.fromkeys(_EVERYWHERE, METHODS),
+    ),
+    Action(
+        name="mark",
+        wanted="true or false",
+        sentence="Write what was found about signature and encryption into a header field for the reader.",
+        read=_switch,
+        fallback={"incoming": True, "internal": False, "outgoing": False},
+    ),
+    Action(
+        name="tag",
+        wanted="true or false",
+        sentence="Write it into the subject too, in front.",
+        read=_switch,
+        fallback=dict.fromkeys(_EVERYWHERE, False),
+    ),
+)

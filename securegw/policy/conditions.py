@@ -1,0 +1,162 @@
+"""Conditions: what a rule may ask of the facts, one row each.
+
+Not an order that people see: inside ``when`` all conditions must hold, and the cheap ones are asked first. A
+condition on a fact that cannot be known now answers None, and then the mail waits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+
+import attrs
+
+from securegw.policy.facts import DIRECTIONS, Facts
+from securegw.policy.patterns import Test, read_address_pattern, text_test
+
+Check = Callable[[Facts, frozenset[str]], bool | None]
+
+_SIZE = re.compile(r"(\d{1,9})\s*(B|KB|MB|GB)?", re.IGNORECASE)
+_UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+@attrs.frozen
+class Vocabulary:
+    """The names a document may use: its own keywords and the methods that exist."""
+
+    keywords: Collection[str]
+    methods: Sequence[str]
+
+
+@attrs.frozen
+class Condition:
+    """One row. ``compile`` makes the closure that is asked for every mail, or raises ValueError: the problem."""
+
+    name: str
+    cost: int
+    wanted: str
+    sentence: str
+    compile: Callable[[object, Vocabulary], Check]
+
+
+def as_list(value: object) -> list[object]:
+    """One or several: a list in a condition means "one of them"."""
+    found = value if isinstance(value, list) else [value]
+    if not found:
+        raise ValueError("the list is empty")
+    return found
+
+
+def _words(value: object, allowed: Collection[str], kind: str) -> frozenset[str]:
+    words = as_list(value)
+    for word in words:
+        if not isinstance(word, str) or word not in allowed:
+            raise ValueError(f"there is no {kind} {word!r}")
+    return frozenset(str(word) for word in words)
+
+
+def _direction(value: object, vocabulary: Vocabulary) -> Check:
+    wanted = _words(value, DIRECTIONS, "direction")
+    return lambda facts, asked: facts.direction in wanted
+
+
+def _keyword(value: object, vocabulary: Vocabulary) -> Check:
+    wanted = _words(value, vocabulary.keywords, "keyword")
+    return lambda facts, asked: not wanted.isdisjoint(asked)
+
+
+def _address(fact: Callable[[Facts], str]) -> Callable[[object, Vocabulary], Check]:
+    def compile_address(value: object, vocabulary: Vocabulary) -> Check:
+        fits = [read_address_pattern(text).fits for text in as_list(value)]
+        return lambda facts, asked: _one_fits(fits, (fact(facts),))
+
+    return compile_address
+
+
+def _header(value: object, vocabulary: Vocabulary) -> Check:
+    """All named fields must be there, each with a value that one of its patterns fits."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"{value!r} is not a table of fields")
+    fields = [
+        (name.lower(), [text_test(text) for text in as_list(patterns)]) for name, patterns in value.items()
+    ]
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool:
+        for name, tests in fields:
+            values = facts.folded.get(name)
+            if values is None or not _one_fits(tests, values):
+                return False
+        return True
+
+    return check
+
+
+def _one_fits(tests: Sequence[Test], values: Sequence[str]) -> bool:
+    for test in tests:
+        for value in values:
+            if test(value):
+                return True
+    return False
+
+
+def _switch(fact: Callable[[Facts], bool]) -> Callable[[object, Vocabulary], Check]:
+    def compile_switch(value: object, vocabulary: Vocabulary) -> Check:
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is neither true nor false")
+        return lambda facts, asked: fact(facts) is value
+
+    return compile_switch
+
+
+def _size_over(value: object, vocabulary: Vocabulary) -> Check:
+    limit = _bytes(value)
+    return lambda facts, asked: facts.size > limit
+
+
+def _bytes(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a size")
+    return int(match[1]) * _UNITS[(match[2] or "").upper()]
+
+
+def _usable(value: object, vocabulary: Vocabulary) -> Check:
+    wanted = _words(value, vocabulary.methods, "method")
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool | None:
+        return None if facts.usable is None else not wanted.isdisjoint(facts.usable)
+
+    return check
+
+
+_PATTERNS = 'an address, "@domain" or "*.domain" (all below it), or a list of them'
+_SWITCH = "true or false"
+
+CONDITIONS: tuple[Condition, ...] = (
+    Condition(
+        "direction", 0, "one or several of: " + ", ".join(DIRECTIONS), "Where the mail goes.", _direction
+    ),
+    Condition("inside", 1, _SWITCH, "An authenticated sender of ours.", _switch(lambda facts: facts.inside)),
+    Condition("may_sign", 1, _SWITCH, "The sender may sign.", _switch(lambda facts: facts.may_sign)),
+    Condition("may_encrypt", 1, _SWITCH, "The sender may encrypt.", _switch(lambda facts: facts.may_encrypt)),
+    Condition(
+        "calendar", 1, _SWITCH, "A meeting request and nothing else.", _switch(lambda facts: facts.calendar)
+    ),
+    Condition("notice", 1, _SWITCH, "Automatic mail (RFC 3834).", _switch(lambda facts: facts.notice)),
+    Condition("size_over", 1, 'a size such as "10 MB"', "Larger than this.", _size_over),
+    Condition("keyword", 2, "names from [keywords]", "The sender asked for one of these.", _keyword),
+    Condition("usable", 2, "names of methods", "One of these methods can protect now.", _usable),
+    Condition("recipient", 3, _PATTERNS, "The envelope recipient.", _address(lambda facts: facts.recipient)),
+    Condition(
+        "sender",
+        3,
+        _PATTERNS + '; "<>" is the null sender',
+        "The envelope sender.",
+        _address(lambda facts: facts.sender),
+    ),
+    Condition(
+        "header", 4, '{ name = "text" }, * for anything, or a list of texts', "Outer header fields.", _header
+    ),
+)

@@ -1,0 +1,174 @@
+"""Deciding: facts and rules in, a Decision out. Pure: no clock, no network, no database, no surprise.
+
+Not the work itself. The first rule that speaks of an aspect decides that aspect. In doubt nothing leaves: what is
+not known now makes the mail wait, what cannot be done as asked gives it back to its sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from securegw.policy import decision as words
+from securegw.policy.actions import ACTIONS
+from securegw.policy.decision import PLAIN, Decision, Outcome, Ruling
+from securegw.policy.facts import Facts
+from securegw.policy.keywords import Asked
+from securegw.policy.rules import Rule, Rules
+
+SENTENCES = {
+    words.TWO_SUBJECTS: "The message has more than one Subject field, so what was asked for is not clear.",
+    words.MAY_NOT_SIGN: "The message asks for a signature, but this sender may not sign.",
+    words.MAY_NOT_ENCRYPT: "The message has to be encrypted, but this sender may not encrypt.",
+    words.NO_METHOD: "The message has to be encrypted, and there is no way to do so for this recipient.",
+    words.NOT_KNOWN_NOW: "Whether the message can be protected for this recipient cannot be told now.",
+    words.NO_RULE: "No rule says how to protect this message; an administrator has to add one.",
+}
+
+
+def decide(facts: Facts, rules: Rules) -> Decision:
+    """What shall happen to this mail for this recipient."""
+    asked = rules.keywords.read(facts)
+    verdict = _collect(facts, rules, asked)
+    case = _Case(facts, asked, verdict)
+    if asked.two_subjects:
+        return case.stop("refuse", words.TWO_SUBJECTS)
+    if verdict.against is not None:
+        return _contradiction(case, rules, *verdict.against)
+    if isinstance(case.says("refuse"), str):
+        return _by_rule(case)
+    if verdict.unknown:
+        return case.stop("wait", words.NOT_KNOWN_NOW, verdict.unknown)
+    return _protection(case)
+
+
+@attrs.frozen
+class _Verdict:
+    """The rulings in the order of ACTIONS; a rule that could not be judged; two keyword rules that contradict."""
+
+    rulings: tuple[Ruling, ...]
+    unknown: str
+    against: tuple[str, str] | None
+
+
+def _collect(facts: Facts, rules: Rules, asked: Asked) -> _Verdict:
+    rulings: dict[str, Ruling] = {}
+    unknown = ""
+    wishes: list[Rule] = []
+    for rule, known in rules.holding(facts, asked.keywords):
+        open_aspects = [(aspect, value) for aspect, value in rule.says if aspect not in rulings]
+        if not known:
+            unknown = unknown or (rule.name if open_aspects else "")
+            continue
+        for aspect, value in open_aspects:
+            rulings[aspect] = Ruling(aspect, value, rule.name, rule.reason)
+        if rule.by_keyword:
+            wishes.append(rule)
+    return _Verdict(tuple(_complete(rulings, facts)), unknown, _opposed(wishes))
+
+
+def _complete(rulings: dict[str, Ruling], facts: Facts) -> Iterable[Ruling]:
+    for action in ACTIONS:
+        if action.name in rulings:
+            yield rulings[action.name]
+        elif facts.direction in action.fallback:
+            yield Ruling(action.name, action.fallback[facts.direction], "", words.NO_RULE)
+
+
+def _opposed(wishes: list[Rule]) -> tuple[str, str] | None:
+    """Two keyword rules that ask for opposite things: what administrators wrote has an order, wishes do not."""
+    for action in ACTIONS:
+        said = {dict(rule.says).get(action.name): rule.name for rule in reversed(wishes)}
+        if action.opposites and action.opposites <= set(said):
+            first, second = sorted(action.opposites, key=str)
+            return said[first], said[second]
+    return None
+
+
+@attrs.frozen
+class _Case:
+    """One mail under judgement: makes the Decision with all that is the same in every outcome."""
+
+    facts: Facts
+    asked: Asked
+    verdict: _Verdict
+
+    def says(self, aspect: str) -> words.Value | None:
+        return next((ruling.value for ruling in self.verdict.rulings if ruling.aspect == aspect), None)
+
+    def rule(self, aspect: str) -> str:
+        return next((ruling.rule for ruling in self.verdict.rulings if ruling.aspect == aspect), "")
+
+    def stop(self, outcome: Outcome, reason: str, rule: str = "", sentence: str = "") -> Decision:
+        return self._decision(outcome, reason, rule, sentence=sentence or SENTENCES[reason])
+
+    def send(self, methods: tuple[str, ...]) -> Decision:
+        by = next(ruling for ruling in self.verdict.rulings if ruling.aspect == "encrypt")
+        sign = self.says("sign") != "never" and self.facts.may_sign
+        return self._decision(
+            "send", by.reason, by.rule, sign=sign, method=methods[0] if methods else PLAIN, methods=methods
+        )
+
+    def _decision(
+        self,
+        outcome: Outcome,
+        reason: str,
+        rule: str,
+        *,
+        sentence: str = "",
+        sign: bool = False,
+        method: str = "",
+        methods: tuple[str, ...] = (),
+    ) -> Decision:
+        return Decision(
+            outcome=outcome,
+            reason=reason,
+            rule=rule,
+            sentence=sentence,
+            sign=sign,
+            method=method,
+            methods=methods,
+            mark=self.says("mark") is True,
+            tag=self.says("tag") is True,
+            subject=self.asked.subject,
+            strip_fields=self.asked.strip_fields,
+            rulings=self.verdict.rulings,
+        )
+
+
+def _by_rule(case: _Case) -> Decision:
+    """A rule refuses, with its own sentence."""
+    by = next(ruling for ruling in case.verdict.rulings if ruling.aspect == "refuse")
+    return case.stop("refuse", by.reason, by.rule, str(by.value))
+
+
+def _contradiction(case: _Case, rules: Rules, *names: str) -> Decision:
+    texts = sorted(rules.keywords.texts[name] for name in case.asked.keywords)
+    sentence = f"The message asks for things that exclude each other: {', '.join(texts)}. Please ask for one."
+    return case.stop("refuse", words.CONTRADICTION, " / ".join(names), sentence)
+
+
+def _protection(case: _Case) -> Decision:
+    """Signature and encryption, once nothing else stands in the way."""
+    facts, encrypt = case.facts, case.says("encrypt")
+    if encrypt is None:
+        return case.stop("wait", words.NO_RULE)
+    if case.says("sign") == "always" and not facts.may_sign:
+        return case.stop("refuse", words.MAY_NOT_SIGN, case.rule("sign"))
+    if encrypt == "never" or (encrypt == "possible" and not facts.may_encrypt):
+        return case.send(())
+    if not facts.may_encrypt:
+        return case.stop("refuse", words.MAY_NOT_ENCRYPT, case.rule("encrypt"))
+    return _encryption(case, required=encrypt == "must")
+
+
+def _encryption(case: _Case, *, required: bool) -> Decision:
+    wanted = case.says("methods")
+    order = wanted if isinstance(wanted, tuple) else ()
+    if order and case.facts.usable is None:
+        return case.stop("wait", words.NOT_KNOWN_NOW, case.rule("encrypt"))
+    methods = tuple(name for name in order if name in (case.facts.usable or ()))
+    if required and not methods:
+        return case.stop("refuse", words.NO_METHOD, case.rule("encrypt"))
+    return case.send(methods)

@@ -1,0 +1,123 @@
+"""How we talk to SQLite and PostgreSQL: connections that are durable, and a commit that can be believed.
+
+Not the transactions: the writer and the readers open and close those.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import StaticPool
+
+from securegw.mail.errors import StoreBusy
+
+CONNECT_SECONDS = 4
+BUSY_SECONDS = 5.0
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",  # a commit is an fsync: 250 means durable
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA cache_size=-16384",
+    "PRAGMA temp_store=MEMORY",
+)
+_NOTICES = "securegw notices"
+
+_to_json = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+
+
+def database_url(url: str) -> URL:
+    """The parsed address; PostgreSQL always by psycopg 3, whichever way it was written."""
+    parsed = make_url(url)
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise ValueError(f"the database is sqlite or postgresql, not {parsed.get_backend_name()}")
+    return parsed
+
+
+def in_memory(url: URL) -> bool:
+    """True for an SQLite database without a file."""
+    return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
+
+
+def writing_engine(url: URL) -> Engine:
+    """One connection, used by the writer alone."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, connections=1, begin="BEGIN IMMEDIATE")
+    return _postgresql(url, connections=1, reading=False)
+
+
+def reading_engine(url: URL, readers: int) -> Engine:
+    """A connection for each reading thread; a question sees one moment and can change nothing."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, connections=readers, begin="BEGIN", reading=True)
+    return _postgresql(url, connections=readers, reading=True)
+
+
+def commit(connection: Connection) -> None:
+    """COMMIT, or raise: two cases that look like success are none."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        # A full disk makes SQLite roll back by itself; the driver's commit() would then do nothing, in silence.
+        if not driver.in_transaction:
+            raise StoreBusy(detail="the transaction was rolled back by SQLite")
+        connection.commit()
+        return
+    notices = connection.info[_NOTICES]
+    notices.clear()
+    connection.commit()
+    # A cancelled wait for the synchronous standby ends in a warning only, and the row may be lost with this server.
+    if any(severity == "WARNING" for severity in notices):
+        raise StoreBusy(detail="committed here, but perhaps not on the standby")
+
+
+def _sqlite(url: URL, *, connections: int, begin: str, reading: bool = False) -> Engine:
+    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_SECONDS}
+    pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": BUSY_SECONDS}
+    if in_memory(url):
+        pool = {"poolclass": StaticPool}
+    engine = create_engine(url, connect_args=arguments, json_serializer=_to_json, **pool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: Any, _record: object) -> None:
+        driver.isolation_level = None  # we say BEGIN ourselves
+        for pragma in _PRAGMAS:
+            driver.execute(pragma)
+        if reading:
+            driver.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgresql(url: URL, *, connections: int, reading: bool) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "securegw"},
+        isolation_level="REPEATABLE READ" if reading else "READ COMMITTED",
+        json_serializer=_to_json,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=CONNECT_SECONDS,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: Any, record: Any) -> None:
+        notices: list[str] = []
+        record.info[_NOTICES] = notices
+        driver.add_notice_handler(lambda diagnostic: notices.append(diagnostic.severity_nonlocalized))
+        driver.autocommit = True
+        driver.execute("SET synchronous_commit TO on")
+        driver.autocommit = False
+        driver.read_only = reading
+
+    return engine

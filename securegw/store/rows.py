@@ -1,0 +1,23 @@
+"""Inserting: the one form of "insert or replace" that SQLite and PostgreSQL share, and the number of a new row.
+
+Not an object mapper.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def number_of(result: CursorResult[Any]) -> int:
+    """The number that the database gave to the inserted row."""
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def insert_into(conn: Connection, table: Table) -> Any:
+    """An INSERT of this database's dialect: both know ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+    return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)

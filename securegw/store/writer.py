@@ -1,0 +1,186 @@
+"""One transaction at a time, for all who wait: the group commit.
+
+The thread takes everything that waits, runs it in one transaction, commits once, and only then tells the callers.
+Under load the group grows by itself and the cost of the disk is shared; an idle gateway commits at once. A step
+that fails does not fail its neighbours: the group is rolled back and each is run again, alone. So a step may run
+twice, and must have no effect but in its connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import groupby
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import attrs
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from securegw.mail.errors import StoreBusy
+from securegw.store.deadline import Deadline
+from securegw.store.engine import commit
+from securegw.store.troubles import lost_connection, translate
+
+GROUP_LIMIT = 200  # requests in one transaction: it must end in a time that the callers can wait
+
+
+@attrs.define(eq=False)
+class Request:
+    """A step that waits for its transaction. ``many``: neighbours with the same step are run in one call."""
+
+    step: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
+    many: bool
+    future: Future[Any] = attrs.field(factory=Future)
+
+    def kind(self) -> object:
+        """Equal for requests that can share one call."""
+        return self.step if self.many else id(self)
+
+
+class DatabaseAway(Exception):
+    """BEGIN or COMMIT failed: nobody of the group has been served."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def nobody_served(error: BaseException) -> bool:
+    """True if the database is away, so that it is of no use to try the neighbours one by one."""
+    return isinstance(error, DatabaseAway) or lost_connection(error)
+
+
+class Writer:
+    """Runs groups of requests; with ``start`` in a thread of its own, without in the caller's."""
+
+    def __init__(self, engine: Engine, deadline: Deadline) -> None:
+        self._engine = engine
+        self._deadline = deadline
+        self._waiting: SimpleQueue[Request | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread = threading.Thread(target=self._serve, name="securegw-writer", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: Request) -> None:
+        """Queue the request; its future resolves after COMMIT has returned."""
+        with self._lock:  # nothing may come behind the mark that ends the thread
+            if not self._closed:
+                self._waiting.put(request)
+                return
+        request.future.set_exception(StoreBusy(detail="the database is closed"))
+
+    def close(self) -> None:
+        """Finish what waits, take nothing new."""
+        with self._lock:
+            already, self._closed = self._closed, True
+        if self._thread is not None and not already:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def serve(self, group: Sequence[Request]) -> None:
+        """Run a group to its end: every future is resolved when this returns."""
+        taken = [request for request in group if request.future.set_running_or_notify_cancel()]
+        if not taken:
+            return
+        try:
+            results = self._transaction(taken)
+        except Exception as error:
+            if len(taken) == 1 or nobody_served(error):
+                _fail(taken, error)
+            else:
+                self._one_by_one(taken)
+        else:
+            for request, result in zip(taken, results, strict=True):
+                request.future.set_result(result)
+
+    def _serve(self) -> None:
+        going_on = True
+        while going_on:
+            group, going_on = self._take()
+            self.serve(group)
+
+    def _take(self) -> tuple[list[Request], bool]:
+        request = self._waiting.get()
+        group: list[Request] = []
+        try:
+            while request is not None:
+                group.append(request)
+                if len(group) == GROUP_LIMIT:
+                    return group, True
+                request = self._waiting.get_nowait()
+        except Empty:
+            return group, True
+        return group, False
+
+    def _one_by_one(self, requests: Sequence[Request]) -> None:
+        for position, request in enumerate(requests):
+            try:
+                [result] = self._transaction([request])
+            except Exception as error:
+                if nobody_served(error):  # each further try may cost a time-out
+                    _fail(requests[position:], error)
+                    return
+                _fail([request], error)
+            else:
+                request.future.set_result(result)
+
+    def _transaction(self, requests: Sequence[Request]) -> list[Any]:
+        try:
+            return self._attempt(requests)
+        except DBAPIError as error:
+            if not lost_connection(error):
+                raise
+        # The server has closed an idle connection, or restarted; nothing was committed, so a new one may try.
+        return self._attempt(requests)
+
+    def _attempt(self, requests: Sequence[Request]) -> list[Any]:
+        with self._begin() as connection, self._deadline.over(connection):
+            results = _run(connection, requests)
+            try:
+                commit(connection)
+            except Exception as error:
+                raise DatabaseAway(error) from error
+            return results
+
+    def _begin(self) -> Connection:
+        try:
+            connection = self._engine.connect()
+            try:
+                connection.begin()
+            except BaseException:
+                connection.close()
+                raise
+        except Exception as error:
+            raise DatabaseAway(error) from error
+        return connection
+
+
+def _run(connection: Connection, requests: Sequence[Request]) -> list[Any]:
+    results: list[Any] = []
+    for _, neighbours in groupby(requests, Request.kind):
+        run = list(neighbours)
+        first = run[0]
+        if first.many:
+            answers = first.step(connection, [request.arguments[0] for request in run])
+            if len(answers) != len(run):  # found before COMMIT, or somebody would wait for ever
+                raise ValueError(f"{len(run)} arguments, but {len(answers)} results")
+            results += answers
+        else:
+            results.append(first.step(connection, *first.arguments, **first.named))
+    return results
+
+
+def _fail(requests: Sequence[Request], error: BaseException) -> None:
+    told = translate(error.cause if isinstance(error, DatabaseAway) else error)
+    for request in requests:
+        request.future.set_exception(told)

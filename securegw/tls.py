@@ -1,0 +1,170 @@
+"""TLS for all doors and clients: who we are, whom we believe, and new files without a restart.
+
+Not a policy: whether TLS is wanted is decided elsewhere. TLS 1.2 and later (RFC 8996, RFC 9325 3.1.1), session
+tickets (RFC 5077, RFC 8446 4.6.1), names checked as in RFC 9525. Certificates and keys are PEM files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet import ssl
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+
+class BadCertificate(Exception):
+    """A certificate or key file that cannot be used; the message names the file and the fault."""
+
+
+def _blocks(path: Path, kind: bytes) -> list[bytes]:
+    """The PEM blocks of a file whose label ends with ``kind``."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadCertificate(f"{path}: {error.strerror}") from error
+    blocks = []
+    for piece in text.split(b"-----BEGIN ")[1:]:
+        label, _, _ = piece.partition(b"-----")
+        end = b"-----END " + label + b"-----"
+        if label.endswith(kind) and end in piece:
+            blocks.append(b"-----BEGIN " + piece[: piece.index(end)] + end + b"\n")
+    if not blocks:
+        raise BadCertificate(f"{path}: there is no {kind.decode('ascii').lower()} in it")
+    return blocks
+
+
+def _certificates(path: Path) -> list[crypto.X509]:
+    blocks = _blocks(path, b"CERTIFICATE")
+    try:
+        return [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
+    except crypto.Error as error:
+        raise BadCertificate(f"{path}: a certificate in it cannot be read") from error
+
+
+def _private_key(path: Path) -> crypto.PKey:
+    block = _blocks(path, b"PRIVATE KEY")[0]
+    try:  # an empty password, so that OpenSSL never asks for one at a terminal
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, block, b"")
+    except (crypto.Error, ValueError, TypeError) as error:
+        raise BadCertificate(f"{path}: the key in it cannot be read; it must have no password") from error
+
+
+def server_context(certificate_file: Path, key_file: Path) -> SSL.Context:
+    """The context of a server: its certificate, then those that lead to its root, and the key."""
+    own, *chain = _certificates(certificate_file)
+    options = ssl.CertificateOptions(
+        privateKey=_private_key(key_file),
+        certificate=own,
+        extraCertChain=chain,
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
+        enableSessions=True,
+        enableSessionTickets=True,
+    )
+    try:
+        context = options.getContext()
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise BadCertificate(f"{key_file}: not the key of the certificate in {certificate_file}") from error
+    return context
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTLS:
+    """Our side as a server. Looks at its two files at every handshake and reads them again when they changed.
+
+    New files that cannot be used - half written, or a key of another certificate - leave the old pair in use;
+    ``problem`` then says what is wrong, and ``complain`` is told once.
+    """
+
+    def __init__(
+        self,
+        certificate_file: Path,
+        key_file: Path,
+        complain: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        self.problem = ""
+        self._files = (certificate_file, key_file)
+        self._complain = complain
+        self._state = self._look()
+        self._context = server_context(*self._files)
+
+    def context(self) -> SSL.Context:
+        """The context for the next connection."""
+        state = self._look()
+        if state != self._state:
+            self._state = state
+            self._read_again()
+        return self._context
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return SSL.Connection(self.context(), None)
+
+    def _read_again(self) -> None:
+        try:
+            self._context = server_context(*self._files)
+            self.problem = ""
+        except BadCertificate as error:
+            self.problem = str(error)
+            self._complain(self.problem)
+
+    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What tells a replaced or rewritten file from the one we read; None when it is gone."""
+        return tuple(_stamp(path) for path in self._files)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Opportunistic:
+    """A client that takes any certificate: better than clear text, no proof of who answers (RFC 7435)."""
+
+    def __init__(self, context: SSL.Context, host: str) -> None:
+        self._context = context
+        self._host = host
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        connection = SSL.Connection(self._context, None)
+        if not (isIPAddress(self._host) or isIPv6Address(self._host)):  # RFC 6066 3
+            connection.set_tlsext_host_name(self._host.encode("idna"))
+        return connection
+
+
+class ClientTLS:
+    """Our side as a client; ``authorities_file`` holds the roots we believe, None: those of the system."""
+
+    def __init__(self, authorities_file: Path | None = None) -> None:
+        self._roots = _roots(authorities_file)
+        options = ssl.CertificateOptions(raiseMinimumTo=ssl.TLSVersion.TLSv1_2)
+        self._context = options.getContext()
+
+    def opportunistic(self, host: str) -> IOpenSSLClientConnectionCreator:
+        """TLS with whoever answers."""
+        return _Opportunistic(self._context, host)
+
+    def verified(self, host: str) -> IOpenSSLClientConnectionCreator:
+        """TLS only with the named host, proved by a certificate under our roots."""
+        return ssl.optionsForClientTLS(
+            host,
+            trustRoot=self._roots,
+            extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_2},
+        )
+
+
+def _roots(path: Path | None) -> Any:
+    if path is None:
+        return ssl.platformTrust()  # type: ignore[no-untyped-call]
+    certificates = [ssl.Certificate(found) for found in _certificates(path)]  # type: ignore[no-untyped-call]
+    return ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]

@@ -1,0 +1,82 @@
+"""Claims: each item once, whatever dies."""
+
+from __future__ import annotations
+
+import pytest
+
+from securegw import gateway
+from securegw.flow import claims
+from securegw.mail.errors import StoreBusy
+from securegw.store import desk, queue, sessions
+from securegw.store.schema import TENANT
+from tests.support.world import World
+
+ANN, BOB = "ann@inside.test", "bob@outside.test"
+
+
+def test_a_new_mail_is_born_claimed(world: World) -> None:
+    world.relay.hold(BOB)
+    world.send(ANN, BOB)
+    assert world.read(lambda c: desk.list_items(c, TENANT))[0].tries == 1
+
+
+def test_full_memory_lets_a_mail_wait_in_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "IN_MEMORY", 10)
+    world.send(ANN, BOB)
+    assert world.sent_to(BOB) == []
+    for _ in range(3):
+        world.later(1)
+    assert len(world.sent_to(BOB)) == 1
+
+
+def test_what_a_dead_process_held_is_taken_over(world: World) -> None:
+    dead = world.write(sessions.open_session, "dead", world.clock.seconds(), 15.0)
+    identity = queue.new_id()
+    body = world.master.seal_parts(claims.BODY, identity, b"Subject: x\r\n\r\nhi\r\n")
+    entry = queue.Entry(
+        id=identity, kind="accepted", trace="t", sender=ANN, recipients=(queue.Recipient(BOB),),
+        source={"door": "smtp", "inside": True}, size=10, received=world.clock.seconds(), body=tuple(body), session=dead,
+    )
+    world.database.write_many(queue.put, entry).result()
+    world.later(1)
+    assert world.sent_to(BOB) == []
+    world.later(16)
+    world.later(1)
+    assert len(world.sent_to(BOB)) == 1
+
+
+def test_who_was_taken_for_dead_begins_anew(world: World) -> None:
+    before = world.house.claims.session
+    world.clock.advance(100)
+    world.wait(world.house.claims.renew())
+    assert world.house.claims.session not in (None, before)
+    world.send(ANN, BOB)
+    assert len(world.sent_to(BOB)) == 1
+
+
+def test_a_stopping_gateway_hands_back(world: World) -> None:
+    world.relay.hold(BOB)
+    world.send(ANN, BOB)
+    world.wait(world.house.claims.close())
+    [item] = world.read(lambda c: desk.list_items(c, TENANT))
+    assert item.session is None
+    assert world.rows("session") == 0
+    world.wait(world.house.claims.open())
+    world.house.claims.stopping = False
+
+
+def test_a_store_that_fails_says_later_and_takes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise StoreBusy
+
+    monkeypatch.setattr(queue, "put", fail)
+    with pytest.raises(StoreBusy):
+        world.send(ANN, BOB)
+    assert world.sent_to(BOB) == []
+    assert world.rows("item") == 0
+
+
+@pytest.mark.parametrize(("error", "poison"), [(ValueError(), True), (StoreBusy(), False)])
+def test_only_the_mail_itself_can_be_poison(error: Exception, poison: bool) -> None:
+    assert claims.is_poison(error) is poison
+    assert gateway.House is not None

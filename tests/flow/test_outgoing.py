@@ -1,0 +1,191 @@
+"""Outgoing mail: each recipient by its own best way, and never in clear what must be protected."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from securegw.crypto import smime
+from securegw.mail import message as messages
+from securegw.mail import mime
+from securegw.store import desk, events, people
+from securegw.store.schema import TENANT
+from tests.support.world import INSIDE, OUTSIDE, START, World, person
+
+ANN, BOB, CAROL = "ann@inside.test", "bob@outside.test", "carol@partner.test"
+SECRET = "the secret of the letter"
+
+
+def test_a_plain_mail_passes_byte_identical_below_the_trace_field(world: World) -> None:
+    raw = (
+        b"From: <ann@inside.test>\r\nTo: bob@outside.test\r\nSubject:   odd   spacing\r\nX-a:1\r\n\r\n.dot\r\n\r\n\r\n"
+    )
+    world.hand_in(ANN, [BOB], raw)
+    [mail] = world.sent_to(BOB)
+    assert mail.raw.endswith(raw)
+    assert mail.raw[: -len(raw)].startswith(b"Received: ")
+    assert mail.raw[: -len(raw)].count(b"\r\nReceived") == 0
+
+
+def test_a_confidential_mail_without_a_key_leaves_as_a_carrier(world: World) -> None:
+    world.send(ANN, BOB, SECRET, subject="[confidential] results of Mr Smith")
+    [carrier] = world.sent_to(BOB)
+    assert SECRET.encode() not in carrier.raw
+    assert "Smith" not in carrier.raw.decode()
+    [attachment] = mime.bodies(mime.parse(carrier.raw)).attachments
+    assert attachment.filename == "secure-email.html"
+    page = attachment.content().decode()
+    assert "<script" not in page.lower()
+    assert re.search(r'action="https://portal\.test/open"', page)
+
+
+def test_the_code_goes_to_the_sender_alone(world: World) -> None:
+    world.send(ANN, BOB, SECRET, subject="[confidential] news")
+    [code_mail] = world.sent_to(ANN)
+    found = re.search(rb"\b[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{2}\b", code_mail.raw)
+    assert found is not None
+    assert code_mail.sender == ""
+    [carrier] = world.sent_to(BOB)
+    assert found[0] not in carrier.raw
+
+
+def test_a_second_letter_brings_no_second_code(world: World) -> None:
+    world.send(ANN, BOB, SECRET, subject="[confidential] one")
+    world.send(ANN, BOB, SECRET, subject="[confidential] two")
+    assert len(world.sent_to(BOB)) == 2
+    assert len(world.sent_to(ANN)) == 1
+
+
+def test_a_correspondent_with_a_certificate_gets_signed_and_encrypted_smime(world: World) -> None:
+    carol = person(CAROL)
+    world.know(carol)
+    world.send(ANN, CAROL, SECRET, subject="[confidential] news")
+    [mail] = world.sent_to(CAROL)
+    assert SECRET.encode() not in mail.raw
+    assert mail.subject == "news"
+    roots = [row.der for row in world.roots()]
+    opened = smime.open(mail.raw, [(carol.key, carol.certificate)], roots, START, world.author_of(ANN))
+    assert SECRET.encode() in opened.raw
+    assert opened.verdict.encrypted == "opened"
+    assert opened.verdict.signed_ok, opened.verdict
+
+
+def test_mixed_recipients_get_each_its_own(world: World) -> None:
+    world.know(person(CAROL))
+    world.send(ANN, [BOB, CAROL, "otto@inside.test"], SECRET, subject="[confidential] to all")
+    assert smime.recognise(world.sent_to(CAROL)[0].message) == "encrypted"
+    assert b"secure-email.html" in world.sent_to(BOB)[0].raw
+    assert SECRET.encode() in world.sent_to("otto@inside.test")[0].raw
+    assert SECRET.encode() not in world.sent_to(BOB)[0].raw + world.sent_to(CAROL)[0].raw
+
+
+def test_priv_takes_the_portal_though_there_is_a_certificate(world: World) -> None:
+    world.know(person(CAROL))
+    world.send(ANN, CAROL, SECRET, subject="[priv] news")
+    assert b"secure-email.html" in world.sent_to(CAROL)[0].raw
+
+
+def test_plain_leaves_the_body_as_it_is(world: World) -> None:
+    world.know(person(CAROL))
+    world.send(ANN, CAROL, SECRET, subject="[plain] news")
+    [mail] = world.sent_to(CAROL)
+    assert mail.subject == "news"
+    assert mail.message.body == (SECRET + "\r\n").encode()
+
+
+@pytest.mark.parametrize("field", ["X-SMENC: yes", "Sensitivity: company-confidential"])
+def test_control_fields_work_like_keywords(world: World, field: str) -> None:
+    world.send(ANN, BOB, SECRET, fields=field + "\r\n")
+    [mail] = world.sent_to(BOB)
+    assert SECRET.encode() not in mail.raw
+    assert b"x-smenc" not in mail.raw.lower()
+
+
+def test_sign_makes_the_user_and_his_key_on_demand(world: World) -> None:
+    world.send(ANN, BOB, "hello", subject="[sign] news")
+    [mail] = world.sent_to(BOB)
+    assert smime.recognise(mail.message) == "signed"
+    assert world.read(people.user, TENANT, ANN) is not None
+    opened = smime.open(mail.raw, [], [row.der for row in world.roots()], START, world.author_of(ANN))
+    assert opened.verdict.signed_ok
+
+
+def test_nobody_signs_in_another_name(world: World) -> None:
+    raw = b"From: otto@inside.test\r\nTo: bob@outside.test\r\nSubject: [sign] x\r\n\r\nhello\r\n"
+    world.hand_in(ANN, [BOB], raw)
+    assert not [mail for mail in world.sent_to(BOB) if smime.recognise(mail.message)]
+
+
+def test_a_contradiction_goes_back_to_the_sender(world: World) -> None:
+    world.send(ANN, BOB, SECRET, subject="[plain] [confidential] what now")
+    assert world.sent_to(BOB) == []
+    [notice] = world.sent_to(ANN)
+    assert notice.sender == ""
+    assert SECRET.encode() not in notice.raw
+
+
+def test_keywords_of_strangers_steer_nothing(world: World) -> None:
+    world.send(BOB, ANN, "hello", subject="[confidential] you", source=OUTSIDE)
+    [mail] = world.sent_to(ANN)
+    assert b"hello" in mail.raw
+
+
+def test_every_decision_is_kept_with_its_reason(world: World) -> None:
+    trace = world.send(ANN, BOB, SECRET, subject="[confidential] secret subject")
+    kept = world.read(lambda c: events.find(c, TENANT, trace=trace, kind="decision"))
+    assert [event.detail["method"] for event in kept] == ["carrier"]
+    assert kept[0].detail["rule"]
+    assert "secret subject" not in str(kept)
+
+
+def test_a_user_who_may_not_encrypt_is_told(world: World) -> None:
+    world.write(people.add_user, people.User(ANN, may_encrypt=False, created=START))
+    world.send(ANN, BOB, SECRET, subject="[confidential] news")
+    assert world.sent_to(BOB) == []
+    assert len(world.sent_to(ANN)) == 1
+
+
+def test_an_exception_while_protecting_never_lets_the_mail_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **named: object) -> bytes:
+        raise RuntimeError("crypto is ill")
+
+    world.know(person(CAROL))
+    monkeypatch.setattr(smime, "encrypt", broken)
+    world.send(ANN, CAROL, SECRET, subject="[confidential] news")
+    for _ in range(10):
+        world.later(3600)
+    assert world.sent_to(CAROL) == []
+    [item] = world.read(lambda c: desk.list_items(c, TENANT))
+    assert item.state == "parked"
+    assert "crypto is ill" in item.note
+
+
+def test_the_store_holds_nothing_readable(world: World) -> None:
+    world.relay.hold(BOB)
+    world.send(ANN, BOB, SECRET, subject="[confidential] news")
+    world.send(ANN, BOB, SECRET + " plainly", subject="open")
+    dump = world.dump()
+    assert SECRET.encode() not in dump
+    assert len(dump) > 1000
+
+
+def test_nothing_of_the_letter_stays_after_delivery(world: World) -> None:
+    world.send(ANN, BOB, SECRET, subject="[confidential] news")
+    assert world.read(lambda c: desk.list_items(c, TENANT)) == []
+    assert world.rows("body") == 0
+
+
+def test_strangers_cannot_relay(world: World) -> None:
+    from securegw.mail.errors import RelayDenied
+
+    with pytest.raises(RelayDenied):
+        world.send("eve@evil.test", BOB, source=OUTSIDE)
+
+
+def test_a_mail_without_header_passes(world: World) -> None:
+    world.hand_in(ANN, [BOB], b"just text\r\n")
+    [mail] = world.sent_to(BOB)
+    assert mail.raw.endswith(b"\r\n\r\njust text\r\n")
+    assert messages.read(mail.raw).fields
+    assert INSIDE.inside

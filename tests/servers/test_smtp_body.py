@@ -1,0 +1,58 @@
+"""The text after DATA: its end, its dots and its bounds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securegw.servers.smtp_body import BodyReader
+
+LINES = st.lists(st.sampled_from([b"", b".", b"..", b".a", b"text", b"a.", b"x" * 50]), max_size=8)
+
+
+def read(wire: bytes, cuts: list[int], limit: int = 10_000) -> tuple[BodyReader, bytes | None]:
+    reader = BodyReader(limit)
+    places = sorted({min(cut, len(wire)) for cut in cuts} | {0, len(wire)})
+    for begin, end in zip(places, places[1:], strict=False):
+        rest = reader.feed(wire[begin:end])
+        if rest is not None:
+            return reader, rest + wire[end:]
+    return reader, None
+
+
+def stuffed(lines: list[bytes]) -> bytes:
+    return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines)
+
+
+@given(LINES, st.lists(st.integers(0, 500)), st.sampled_from([b"", b"NOOP\r\n", b".\r\n", b"\r\n.\r\n"]))
+def test_any_cut_gives_the_same_text(lines: list[bytes], cuts: list[int], behind: bytes) -> None:
+    reader, rest = read(stuffed(lines) + b".\r\n" + behind, cuts)
+    assert rest == behind
+    assert reader.text() == b"".join(line + b"\r\n" for line in lines)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4095, 4096, 16382, 16383, 16384, 16385, 32768])
+@pytest.mark.parametrize("size", [1, 4096, 16384])
+def test_dots_at_every_buffer_edge(offset: int, size: int) -> None:
+    first = b"x" * (offset - 2) + b"\r\n" if offset >= 2 else b""
+    wire = first + b"..\r\n..dot\r\n.\r\n"
+    reader = BodyReader(100_000)
+    rests = [reader.feed(wire[at : at + size]) for at in range(0, len(wire), size)]
+    assert rests[-1] == b"" and set(rests[:-1]) <= {None}
+    assert reader.text() == first + b".\r\n.dot\r\n"
+
+
+def test_a_text_as_large_as_allowed_is_no_overflow_however_it_is_stuffed() -> None:
+    raw = b".\r\n" * 100
+    reader, rest = read(stuffed([b"."] * 100) + b".\r\n", [], limit=len(raw))
+    assert rest == b"" and not reader.overflowed
+    assert reader.text() == raw
+
+
+def test_an_overflowing_text_is_not_kept() -> None:
+    reader = BodyReader(1000)
+    for _ in range(3):
+        assert reader.feed(b"x" * 1000) is None
+    assert reader.overflowed and reader.hopeless
+    assert reader.text() == b""

@@ -1,0 +1,267 @@
+"""A whole gateway in memory: fake clock, database in memory, a relay that remembers, people with fixed keys.
+
+world = World()
+world.send("ann@inside.test", "bob@outside.test", "hello", subject="[confidential] news")
+[mail] = world.sent_to("bob@outside.test")
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from securegw import config, gateway
+from securegw.clients.relay import Hop, Reply, Sent
+from securegw.crypto import authority as authorities
+from securegw.crypto import smime
+from securegw.crypto.passwords import Cost
+from securegw.crypto.seal import MasterKey
+from securegw.flow.intake import new_trace
+from securegw.keys.issue import authority_row, held
+from securegw.mail import message as messages
+from securegw.mail.address import Address, parse_path
+from securegw.mail.envelope import Envelope, Source
+from securegw.store import domains, keystore, schema
+from securegw.store.database import Database
+from securegw.store.schema import TENANT
+from securegw.workers import InlineWorkers
+
+START = 1_800_000_000.0
+INSIDE = Source("smtp", "127.0.0.1", 25, "mail.inside.test", inside=True)
+OUTSIDE = Source("smtp", "192.0.2.7", 25, "mx.outside.test")
+QUICK = Cost(time=1, memory=8, lanes=1)
+
+SETTINGS = """
+[gateway]
+host = "gw.inside.test"
+[portal]
+url = "https://portal.test"
+organisation = "Inside Hospital"
+certificate = "portal.pem"
+key = "portal.key"
+"""
+
+
+@attrs.frozen
+class Delivered:
+    """A mail that the relay has taken."""
+
+    hop: Hop
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+
+    @property
+    def message(self) -> messages.Message:
+        return messages.read(self.raw)
+
+    @property
+    def subject(self) -> str:
+        return messages.decode_words(self.message.first("Subject") or "")
+
+
+class RememberingRelay:
+    """Takes everything, unless told what to answer to whom."""
+
+    def __init__(self) -> None:
+        self.taken: list[Delivered] = []
+        self.answers: dict[str, Reply] = {}
+
+    def hold(self, recipient: str) -> None:
+        """Answer "later" to this recipient."""
+        self.answers[recipient] = Reply(451, "4.3.0", "later", remote="relay.test")
+
+    async def send(
+        self, hop: Hop, sender: str, recipients: list[str], raw: bytes, *, eight_bit: bool = False, utf8: bool = False
+    ) -> Sent:
+        good = Reply(250, "2.0.0", "taken", remote="relay.test")
+        replies = {recipient: self.answers.get(recipient, good) for recipient in recipients}
+        taken = tuple(recipient for recipient, reply in replies.items() if reply.code == 250)
+        if taken:
+            self.taken.append(Delivered(hop, sender, taken, raw))
+        return Sent(replies)
+
+
+class PlainResolver:
+    """Every domain has one mail server."""
+
+    async def mx(self, domain: str) -> tuple[str, ...]:
+        return (f"mx.{domain}",)
+
+
+@attrs.frozen
+class Person:
+    """Somebody outside with a certificate of an authority of her own."""
+
+    address: str
+    key: bytes
+    certificate: bytes
+    root: bytes
+
+    def sign(self, raw: bytes) -> bytes:
+        return smime.sign(raw, self.key, self.certificate, (self.root,), START)
+
+
+@lru_cache
+def person(address: str, trusted_name: str = "Partner CA") -> Person:
+    """A person, made once for all tests of a run."""
+    authority_key, root = authority(trusted_name)
+    key, der = authorities.issue(
+        authority_key, root, address=parse_path(address), name=address, kind="rsa-2048", days=900, now=START - 86400
+    )
+    return Person(address, key, der, root)
+
+
+@lru_cache
+def authority(name: str) -> tuple[bytes, bytes]:
+    return authorities.make_authority(name, years=20, now=START - 86400)
+
+
+@lru_cache
+def own_authority() -> tuple[bytes, bytes]:
+    return authorities.make_authority("Inside CA", years=20, now=START - 86400)
+
+
+class World:
+    """A gateway whose every wheel a test turns by itself."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.rightNow = START
+        self.folder = Path(tempfile.mkdtemp(prefix="securegw-world-"))
+        self.relay = RememberingRelay()
+        self.master = MasterKey.from_text(MasterKey.new_text())
+        self.database = Database("sqlite://", inline=True)
+        self.database.migrate()
+        self._furnish_store()
+        settings = config.read(gateway.Settings, SETTINGS, str(self.folder / "securegw.toml"))
+        self.house = gateway.furnish(
+            settings,
+            self.clock,
+            database=self.database,
+            workers=InlineWorkers(),
+            master=self.master,
+            relay=self.relay,
+            resolver=PlainResolver(),
+            cost=QUICK,
+        )
+        self.wait(gateway.open_rooms(self.house))
+
+    def close(self) -> None:
+        self.wait(gateway.close_rooms(self.house))
+        shutil.rmtree(self.folder)
+
+    def _furnish_store(self) -> None:
+        self.write(domains.add_domain, domains.Domain(name="inside.test", route="[mail.inside.test]:25", tls="may"))
+        key, der = own_authority()
+        row = held(self.master, key, der, source="authority", trust="trusted", now=START)
+        self.write(keystore.add, row)
+
+    def write(self, step: Any, *arguments: Any) -> Any:
+        return self.database.write(step, *arguments).result()
+
+    def read(self, question: Any, *arguments: Any) -> Any:
+        return self.database.read(question, *arguments).result()
+
+    def wait(self, coroutine: Any) -> Any:
+        """The result of a coroutine that ends without the world's help."""
+        results: list[Any] = []
+        failures: list[Any] = []
+        Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
+        self.clock.advance(0)
+        if failures:
+            failures[0].raiseException()
+        assert results, "still waiting"
+        return results[0]
+
+    # --- what happens in it ---------------------------------------------------------------------------------------
+
+    def know(self, someone: Person) -> None:
+        """Trust somebody's authority and know her certificate."""
+        self.trust(someone.root)
+        row = held(
+            self.master,
+            None,
+            someone.certificate,
+            source="imported",
+            trust="trusted",
+            now=START,
+            address=parse_path(someone.address).key,
+            gcm=False,
+        )
+        self.write(keystore.add, row)
+
+    def trust(self, root: bytes) -> None:
+        row = held(self.master, None, root, source="root", trust="trusted", now=START)
+        self.write(keystore.add, row)
+
+    def send(
+        self,
+        sender: str,
+        recipients: str | list[str],
+        text: str = "hello",
+        *,
+        subject: str = "news",
+        fields: str = "",
+        source: Source = INSIDE,
+    ) -> str:
+        """Hand in a plain mail."""
+        to = [recipients] if isinstance(recipients, str) else recipients
+        raw = (
+            f"From: {sender or 'MAILER-DAEMON@inside.test'}\r\nTo: {', '.join(to)}\r\nSubject: {subject}\r\n"
+            f"Message-ID: <{new_trace()}@inside.test>\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n{fields}\r\n{text}\r\n"
+        ).encode()
+        return self.hand_in(sender, to, raw, source)
+
+    def hand_in(self, sender: str, recipients: list[str], raw: bytes, source: Source = INSIDE) -> str:
+        """Hand in these very bytes."""
+        envelope = Envelope(
+            new_trace(),
+            parse_path(sender) if sender else None,
+            tuple(map(parse_path, recipients)),
+            source,
+            self.clock.seconds(),
+        )
+        for recipient in envelope.recipients:
+            self.wait(self.house.intake.recipient(source, envelope.sender, recipient))
+        return str(self.wait(self.house.intake.accept(envelope, raw)))
+
+    def later(self, seconds: float) -> None:
+        """Let time pass and the regular work be done."""
+        self.clock.advance(seconds)
+        self.wait(self.house.claims.open() if seconds > 10 else self.house.claims.renew())
+        self.wait(self.house.places.refresh())
+        self.wait(self.house.claims.poll())
+        self.clock.advance(0)
+
+    def sent_to(self, recipient: str) -> list[Delivered]:
+        """The mails that the relay has taken for somebody."""
+        return [mail for mail in self.relay.taken if recipient in mail.recipients]
+
+    def roots(self) -> Any:
+        return self.read(keystore.roots, TENANT)
+
+    def dump(self) -> bytes:
+        """All bytes that the store holds, as a thief would find them."""
+
+        def tables(connection: Any) -> bytes:
+            rows = [row for table in schema.metadata.sorted_tables for row in connection.execute(table.select())]
+            return b"\n".join(v if isinstance(v, bytes) else repr(v).encode() for row in rows for v in row)
+
+        return bytes(self.read(tables))
+
+    def rows(self, table: str) -> int:
+        return len(self.read(lambda c: c.execute(schema.metadata.tables[table].select()).all()))
+
+    def author_of(self, address: str) -> Address:
+        return parse_path(address)
+
+
+__all__ = ["INSIDE", "OUTSIDE", "START", "Delivered", "Person", "World", "authority_row", "person"]

@@ -1,0 +1,58 @@
+"""The house keeps its own promises: walls, forbidden names, the reference of settings, the list of RFCs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from securegw import config, gateway
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "securegw").rglob("*.py"))
+FORBIDDEN = {"utils", "helpers", "common", "base", "core", "misc", "manager", "handler"}
+
+
+def test_arrows_point_down() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    if not lint.exists():
+        pytest.skip("import-linter is not installed")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_reference_of_settings_is_what_describe_prints() -> None:
+    assert (ROOT / "etc" / "securegw.toml").read_text("utf-8") == config.describe(gateway.Settings)
+
+
+def test_names_are_nouns_of_mail() -> None:
+    assert not [path for path in SOURCES if path.stem in FORBIDDEN]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_has_a_caption_and_one_subject(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.startswith('"""')
+    assert text.count("\n") < 400
+
+
+def test_nothing_dangerous_is_in_the_tree() -> None:
+    """Threats, section 4: no evaluation of text, no pickle of strangers, no shell."""
+    danger = re.compile(r"(?<![\w.])(?:eval|exec|compile)\(|pickle|yaml\.load|shell=True|os\.system|__import__")
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in SOURCES
+        for line in path.read_text("utf-8").splitlines()
+        if danger.search(line) and "re.compile" not in line
+    ]
+    assert found == []
+
+
+def test_every_rfc_in_the_code_is_graded_in_the_documents() -> None:
+    graded = set(re.findall(r"^RFC (\d+)", (ROOT / "docs" / "rfc.rst").read_text("utf-8"), re.MULTILINE))
+    named = {number for path in SOURCES for number in re.findall(r"RFC (\d{3,5})", path.read_text("utf-8"))}
+    assert named - graded == set()
+    assert graded - named == set()
