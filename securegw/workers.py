@@ -18,7 +18,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -42,10 +41,6 @@ class WorkersSettings:
     seconds: int = setting(
         number(1, 600), default=20, help="Seconds of work on one mail in a process before it is ended."
     )
-
-
-class Reactor(IReactorTime, IReactorFromThreads, Protocol):  # type: ignore[misc]
-    """What we ask of the reactor."""
 
 
 class Work(Protocol):

@@ -15,16 +15,16 @@ import attrs
 
 from securegw.commands import arguments as words
 from securegw.commands.inspect import wire_form
+from securegw.commands.keyrows import judge_rows
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
-from securegw.keys.trust import may_encrypt_to
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author, header_mailboxes
 from securegw.policy.decide import decide
 from securegw.policy.explain import explain
 from securegw.policy.facts import gather
 from securegw.policy.rules import default_rules_text, read_rules
-from securegw.store import domains, keystore, people, rulebook
+from securegw.store import domains, people, rulebook
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -147,8 +147,7 @@ def look_in_store(connection: Connection, journey: Journey, named: tuple[str, st
 
 def judge_keys(connection: Connection, address: Address, at: float) -> tuple[frozenset[str], tuple[str, ...]]:
     """Which methods the known certificates of an address allow, and a word on each certificate."""
-    roots = [row.der for row in keystore.roots(connection)]
-    found = [(row, *may_encrypt_to(row, address, roots, at)) for row in keystore.find(connection, address.key)]
+    found = judge_rows(connection, address, at)
     why = tuple(f"{row.fingerprint[:16]}: {reason}" for row, _may, reason in found)
     return frozenset({"smime"} if any(may for _row, may, _reason in found) else ()), why
 

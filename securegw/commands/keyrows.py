@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from securegw.commands.opening import Store
+    from securegw.mail.address import Address
     from securegw.store.keystore import Held
 
 PAGE = 500
@@ -71,6 +72,15 @@ def row(each: Held, private: Collection[int]) -> Row:
 
 def usable(store: Store, each: Held) -> Row:
     """Whether the gateway would encrypt with this certificate now, and why."""
-    roots = [root.der for root in store.ask(keystore.roots)]
-    good, why = may_encrypt_to(each, parse_path(each.address, utf8=True), roots, time.time())
-    return {"good": good, "why": why}
+    judged = store.ask(judge_rows, parse_path(each.address, utf8=True), time.time())
+    return next({"good": good, "why": why} for row, good, why in judged if row.id == each.id)
+
+
+def judge_rows(connection: Connection, address: Address, at: float) -> list[tuple[Held, bool, str]]:
+    """The certificates of an address: whether each may be encrypted to, and why. The gateway's own judgement."""
+    between = [each.der for each in keystore.intermediates(connection)]
+    roots = [each.der for each in keystore.roots(connection)]
+    return [
+        (each, *may_encrypt_to(each, address, between, roots, at))
+        for each in keystore.find(connection, address.key)
+    ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import os
 import shlex
 import shutil
 import sys
@@ -55,6 +54,7 @@ class Plan:
     host: str
     domain: str
     inside_server: str
+    organisation: str
     folder: Path
 
     @property
@@ -75,12 +75,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--inside-server", metavar="HOP", type=hop, default=INSIDE,
         help=f"where mail for the domain goes, as [192.0.2.7]:25 (default {INSIDE})",
     )
+    parser.add_argument(
+        "--organisation", metavar="NAME", help="your organisation as readers of letters know it (default: the domain)"
+    )
 
 
 def run(arguments: Namespace) -> int:
     """Make everything, then say what comes next."""
     domain = arguments.domain or parent(arguments.host)
-    plan = Plan(arguments.host, domain, arguments.inside_server, arguments.dir.absolute())
+    organisation = arguments.organisation or domain
+    plan = Plan(arguments.host, domain, arguments.inside_server, organisation, arguments.dir.absolute())
     check_folder(plan.folder)
     make(plan)
     print_outcome(plan)
@@ -137,10 +141,12 @@ def configuration(plan: Plan) -> str:
         "gateway.host": plan.host,
         "gateway.directory": ".",
         "gateway.master_key": "master.key",
+        "database.url": "sqlite:///securegw.db",
         "smtp.certificate": "tls.pem",
         "smtp.key": "tls.key",
         "intake.relay_networks": relay_networks(plan.inside_server),
         "portal.url": f"https://{plan.host}",
+        "portal.organisation": plan.organisation,
         "portal.certificate": "tls.pem",
         "portal.key": "tls.key",
     })
@@ -177,9 +183,9 @@ def toml(value: str | list[str]) -> str:
 
 def fill_database(plan: Plan) -> None:
     """Tables, the domain with its inside server, the rules, and the internal authority."""
-    os.umask(0o077)  # SQLite gives its files the mode that is left; ours is a process of one command
     settings = read_settings(plan.config)
     master, now = master_key(settings), time.time()
+    write_secret(plan.folder / "securegw.db", b"")  # SQLite gives the mode of this file to its others
     with open_database(settings, new=True) as database:
         database.migrate()
         store = Store(settings, database)

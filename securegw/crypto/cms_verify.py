@@ -125,12 +125,14 @@ class _Checker:
             return Signature("bad", "malformed")
 
     def _check(self, info: ber.Element) -> Signature:
-        _version, identifier, digest_field, *others = info.expect(der.SEQUENCE).parts(5, 7)
+        version, identifier, digest_field, *others = info.expect(der.SEQUENCE).parts(5, 7)
+        if version.number() not in (1, 3):
+            raise ValueError("unknown version")
         attributes = None
         if others[0].tag == 0xA0:
             attributes = _attributes(others[0])
             others = others[1:]
-        how, value = algorithm(others[0]), others[1].octets()
+        how, value = algorithm(others[0]), others[1].expect(der.OCTETS).content
         certificate = named(identifier, self._certificates)
         if certificate is None:
             return Signature("unknown", "no-certificate")
@@ -220,6 +222,8 @@ def _takes_gcm(capabilities: ber.Element) -> bool:
 def _check_value(key: PublicKey, how: Algorithm, digest: bytes, value: bytes, over: bytes) -> tuple[State, str]:
     if NAMED_DIGESTS.get(how.kind, digest) != digest:
         return "bad", "two-digests"
+    if how.kind != der.RSA_PSS and how.parameters is not None and how.parameters.raw != der.NULL:
+        return "bad", "malformed"
     try:
         known = _verify_by_kind(key, how, DIGESTS[digest], value, over)
     except InvalidSignature:

@@ -113,12 +113,16 @@ def check_strength(password: str, address: str) -> str | None:
         return "short"
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
         return "control"
-    plain = "".join(letter for letter in text.casefold() if letter.isalnum())
+    plain, folded = _letters(text.casefold()), _letters(text.casefold().translate(FOLDED))
     if len(set(plain)) < 5:
         return "simple"
     if _mostly(plain, _address_words(address)):
         return "address"
-    return "known" if _mostly(plain, KNOWN) or _mostly(plain.translate(FOLDED), KNOWN) else None
+    return "known" if _mostly(plain, KNOWN) or _mostly(folded, KNOWN) else None
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text if letter.isalnum())
 
 
 def _address_words(address: str) -> frozenset[str]:

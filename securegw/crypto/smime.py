@@ -24,7 +24,7 @@ from securegw.crypto.verdict import Verdict, weigh
 from securegw.mail.address import Address
 from securegw.mail.errors import HeaderTooLarge, MailError, NotExamined, SealBroken
 from securegw.mail.message import Message, read
-from securegw.mail.mime import content_type
+from securegw.mail.parameters import Value, read_kind
 
 Kind = Literal["signed", "opaque", "encrypted"]
 
@@ -58,12 +58,14 @@ def recognise(message: Message) -> Kind | None:
     """What the whole mail is. Two readings of its type are none (threats 23)."""
     if message.count("Content-Type") != 1 or message.count("Content-Transfer-Encoding") > 1:
         return None
-    kind, parameters = content_type(message.first("Content-Type") or "")
-    if kind == "multipart/signed":
-        return "signed" if parameters.get("protocol", "").lower() in SIGNATURE_KINDS else None
-    if kind not in CMS_KINDS and not _named_p7m(kind, parameters.get("name", "")):
+    kind = _kind(message)
+    if kind.doubled:
         return None
-    if parameters.get("smime-type", "").lower() == "certs-only":
+    if kind.word == "multipart/signed":
+        return "signed" if kind.parameters.get("protocol", "").lower() in SIGNATURE_KINDS else None
+    if kind.word not in CMS_KINDS and not _named_p7m(kind):
+        return None
+    if kind.parameters.get("smime-type", "").lower() == "certs-only":
         return None
     try:
         return BY_CONTENT.get(kind_at_start(_decoded(message, LOOK)))
@@ -71,9 +73,13 @@ def recognise(message: Message) -> Kind | None:
         return None
 
 
-def _named_p7m(kind: str, name: str) -> bool:
+def _kind(message: Message) -> Value:
+    return read_kind(message.first("Content-Type") or "")
+
+
+def _named_p7m(kind: Value) -> bool:
     """Some programs say only what the file is called (RFC 8551 3.9)."""
-    return kind == "application/octet-stream" and name.lower().endswith(".p7m")
+    return kind.word == "application/octet-stream" and kind.parameters.get("name", "").lower().endswith(".p7m")
 
 
 def sign(raw: bytes, key_der: bytes, certificate: bytes, chain: Sequence[bytes], at: float) -> bytes:
@@ -235,15 +241,14 @@ def _read_opaque(message: Message) -> tuple[Signed, Message]:
 
 def _read_detached(message: Message) -> tuple[Signed, Message]:
     content, signature = _two_parts(message)
-    if content_type(signature.first("Content-Type") or "")[0] not in SIGNATURE_KINDS:
+    if _kind(signature).word not in SIGNATURE_KINDS:
         raise NotExamined(detail="multipart/signed without signature")
     return verify(_decoded(signature), canonical(content)), read(content)
 
 
 def _two_parts(message: Message) -> tuple[bytes, Message]:
     """The bytes that are signed, and the signature: two parts and no more (RFC 1847 2.1); a third would be shown too."""
-    _kind, parameters = content_type(message.first("Content-Type") or "")
-    boundary = parameters.get("boundary", "").encode("ascii", "replace")
+    boundary = _kind(message).parameters.get("boundary", "").encode("ascii", "replace")
     if not 0 < len(boundary) <= 70:
         raise NotExamined(detail="no boundary")
     body = message.body

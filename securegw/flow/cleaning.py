@@ -182,7 +182,7 @@ def _bare_cid(name: str) -> str:
     return name.strip().removeprefix("<").removesuffix(">").replace("%40", "@")
 
 
-BODY_COLOUR = re.compile(r"<body\b[^>]{0,2000}?\bbgcolor\s*=\s*[\"']?\s*(#[0-9a-f]{3,8}|[a-z]{3,20})\b", re.IGNORECASE)
+BODY_COLOUR = re.compile(r"<body\b[^>]{0,2000}?\bbgcolor\s*=\s*[\"']?(#[0-9a-f]{3,8}|[a-z]{3,20})\b", re.IGNORECASE)
 
 
 def _on_ground(html: str, harmless: str) -> str:

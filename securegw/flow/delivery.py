@@ -157,7 +157,7 @@ class Delivery:
             next_try=self.now() + self._wait(item.tries) if waits else None,
             note=next((r.reply for r in settled if r.state == "waiting"), ""),
             entries=tuple(finished.entry for finished in told),
-            also=((events.record, [self._event(item, recipient) for recipient in changed]),),
+            also=((events.record_many, [self._event(item, recipient) for recipient in changed]),),
             now=self.now(),
         )
         await self.workers.settle(self.database.write_many(queue.delivered_many, progress))

@@ -112,7 +112,7 @@ class Incoming:
             detail={**attrs.asdict(opened.verdict), "layers": list(opened.layers)},
         )
         rows = harvest.learn(opened, written_by, self.now())
-        return ((events.record, [told]), *((harvest.keep, (trace, row)) for row in rows))
+        return ((events.record, told), *((harvest.keep, (trace, row)) for row in rows))
 
     def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
         identity = queue.new_id()

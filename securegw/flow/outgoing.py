@@ -21,7 +21,6 @@ from securegw.mail.notice import Failure
 from securegw.policy import facts as policy_facts
 from securegw.policy.decide import decide
 from securegw.store import events, people, queue
-from securegw.store.schema import TENANT
 
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
@@ -85,7 +84,7 @@ class Outgoing:
         sender = accepted.sender
         if sender is None or not accepted.is_from_inside or not self.places.manages(sender):
             return None
-        user = await self.workers.settle(self.database.read(people.user, TENANT, sender.key))
+        user = await self.workers.settle(self.database.read(people.get_user, sender.key))
         if user is None:
             new = people.User(address=sender.key, name=display_name(accepted, sender), created=self.now())
             user = await self.workers.settle(self.database.write(people.ensure_user, new))
@@ -249,7 +248,7 @@ def _told(accepted: Accepted, ways: list[Way], now: float) -> Step:
         )
         for way in ways
     ]
-    return events.record, told
+    return events.record_many, told
 
 
 def _short(decision: Decision) -> dict[str, object]:

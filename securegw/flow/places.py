@@ -12,7 +12,6 @@ import attrs
 
 from securegw.policy.rules import Rules, default_rules_text, read_rules
 from securegw.store import domains, rulebook
-from securegw.store.schema import TENANT
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,8 +64,8 @@ class Places:
 
 def _look(connection: Connection, before: Picture) -> Picture:
     found_domains = {domain.name: domain for domain in domains.list_domains(connection)}
-    found_routes = {route.pattern: route for route in domains.list_routes(connection, TENANT)}
-    current = rulebook.current(connection, TENANT)
+    found_routes = {route.pattern: route for route in domains.list_routes(connection)}
+    current = rulebook.current(connection)
     if current is None or current.version == before.version:
         return attrs.evolve(before, domains=found_domains, routes=found_routes)
     rules = read_rules(current.text, f"rules, version {current.version}")

@@ -1,4 +1,4 @@
-"""Takes an opened letter apart for reading: a plain function for a worker process, since a stranger may have made it."""
+"""Takes an opened letter apart for reading: plain functions for a worker process, since a stranger may have made it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import attrs
 from securegw.flow.cleaning import Cleaned, clean
 from securegw.mail import message as messages
 from securegw.mail import mime
+from securegw.mail.bodies import bodies
 from securegw.mail.errors import LetterGone, MailError, NotExamined
 from securegw.mail.words import decode_words
 
@@ -50,12 +51,12 @@ def take_apart(raw: bytes) -> Contents:
     """Read a letter; one that is not built to be taken apart shows its header only and is saved as a whole."""
     message = messages.read(raw)
     try:
-        bodies = mime.bodies(mime.parse(raw))
+        found = bodies(mime.parse(raw))
     except NotExamined:
         return _contents(message, None, None, ())
-    html = None if bodies.html is None else _clean(bodies.html, bodies.inline)
-    text = None if bodies.text is None else bodies.text.text()[:TEXT_MOST]
-    attached = tuple(_attached(index, part) for index, part in enumerate(bodies.attachments))
+    html = None if found.html is None else _clean(found.html, found.inline)
+    text = None if found.text is None else found.text.text()[:TEXT_MOST]
+    attached = tuple(_attached(index, part) for index, part in enumerate(found.attachments))
     return _contents(message, text, html, attached)
 
 
@@ -102,7 +103,7 @@ def _attached(index: int, part: mime.Part) -> Attached:
 
 def attachment(raw: bytes, index: int) -> tuple[str, str, bytes]:
     """Name, kind and content of one attachment, by its place in the list (never by its name)."""
-    attached = mime.bodies(mime.parse(raw)).attachments
+    attached = bodies(mime.parse(raw)).attachments
     if not 0 <= index < len(attached):
         raise LetterGone("There is no such attachment.")
     return attached[index].filename or "", attached[index].kind, attached[index].content()

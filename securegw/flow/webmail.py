@@ -24,7 +24,6 @@ from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.envelope import Envelope, Source
 from securegw.mail.errors import BrokenCarrier, LetterGone, WrongAccount
 from securegw.store import events, letters, people
-from securegw.store.schema import TENANT
 
 if TYPE_CHECKING:
     from securegw.accounts import Accounts, SignedIn
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 log = txaio.make_logger()
 
 COLUMNS = 76
+VERSION = "1"
 
 
 @attrs.frozen
@@ -77,8 +77,10 @@ class Letterhead:
     organisation: str
     url: str
     host: str
+    gateway: str
     language: str
     thread: str
+    first: bool
     at: float
 
 
@@ -111,7 +113,7 @@ class Webmail:
     async def cover(self, accepted: Accepted, recipient: Address, sender_name: str) -> Cover:
         """Prepare the carrier for one recipient; the account is made with the first letter."""
         assert accepted.sender is not None, "a letter has a sender"
-        account = await self.workers.settle(self.database.read(people.account_by_address, TENANT, recipient.key))
+        account = await self.workers.settle(self.database.read(people.account_by_address, recipient.key))
         beside = Treatment()
         if account is None:
             account, code = await self.accounts.new_account(recipient, self.settings.language)
@@ -127,11 +129,13 @@ class Webmail:
         sealing = carrier.Sealing(
             host=self.host, account=account.id, letter=letter.id, public=account.public, mac_key=self.mac_key
         )
-        head = self._letterhead(accepted, recipient, sender_name, account.language)
+        head = self._letterhead(accepted, recipient, sender_name, account)
         wrap = functools.partial(write_carrier, self.texts, head, sealing)
         return Cover(wrap, beside + Treatment(also=((letters.add, letter),)))
 
-    def _letterhead(self, accepted: Accepted, recipient: Address, sender_name: str, language: str) -> Letterhead:
+    def _letterhead(
+        self, accepted: Accepted, recipient: Address, sender_name: str, account: people.Account
+    ) -> Letterhead:
         assert accepted.sender is not None
         name = sender_name if "@" not in sender_name else ""
         return Letterhead(
@@ -140,7 +144,9 @@ class Webmail:
             organisation=self.settings.organisation,
             url=self.settings.url,
             host=self.host,
-            language=language,
+            gateway=self.notices.host,
+            language=account.language,
+            first=not account.registered,
             thread=accepted.message.first("In-Reply-To") or "",
             at=self.now(),
         )
@@ -183,7 +189,7 @@ class Webmail:
         raw, letter = await self._open(identity, signed_in)
         contents = await self.workers.process(reading.take_apart, raw)
         if letter.first_read is None:
-            await self.workers.settle(self.database.write(letters.opened, TENANT, letter.id, self.now()))
+            await self.workers.settle(self.database.write(letters.opened, letter.id, self.now()))
         return LetterView(
             letter.id,
             letter.sender,
@@ -222,7 +228,7 @@ class Webmail:
             sender=Mailbox(account.name or "", writer),
             to=(to,),
             text=compose.plain(subject, text),
-            message_id=compose.message_id(self.host),
+            message_id=compose.message_id(self.notices.host),
             date=self.now(),
             headers=_thread(contents.message_id),
             attachments=attachments,
@@ -239,7 +245,7 @@ class Webmail:
             address=account.address,
             detail={"letter": letter.id},
         )
-        await self.workers.settle(self.database.write_many(events.record, told))
+        await self.workers.settle(self.database.write(events.record, told))
         return trace
 
     async def _open(self, identity: str, signed_in: SignedIn) -> tuple[bytes, letters.Letter]:
@@ -248,7 +254,7 @@ class Webmail:
             raise LetterGone
         if parked.packed.account != signed_in.account.id:
             raise WrongAccount
-        letter = await self.workers.settle(self.database.read(letters.get, TENANT, parked.packed.letter))
+        letter = await self.workers.settle(self.database.read(letters.get, parked.packed.letter))
         if letter is None or letter.account != signed_in.account.id:
             raise BrokenCarrier
         if letter.revoked:
@@ -261,32 +267,32 @@ def write_carrier(texts: Texts, head: Letterhead, sealing: carrier.Sealing, lett
     """The carrier mail: an explanation, and the letter sealed inside an HTML attachment. For a worker."""
     packed = carrier.pack(sealing, letter)
     folded = "\n".join(packed[at : at + COLUMNS] for at in range(0, len(packed), COLUMNS))
-    values = {
+    values: dict[str, object] = {
         "sender_name": head.sender.name or str(head.sender.address),
         "organisation": head.organisation,
         "recipient": str(head.recipient),
         "recipient_hint": hint(head.recipient),
         "host": head.host,
-        "url": head.url,
+        "first": head.first,
     }
     page = texts.render(
         "carrier/secure-email.html",
         head.language,
-        v="1",
+        v=VERSION,
+        action=f"{head.url}/open",
         account=sealing.account,
         letter=folded,
-        languages=texts.languages,
+        languages=sorted(texts.languages, key=lambda language: language != head.language),
         **values,
     )
-    text = texts.mail("carrier", head.language, **values)
-    attachment = compose.Attachment("secure-email.html", "text/html", page.encode("utf-8"), encoding="base64")
-    if page.isascii():
-        attachment = attrs.evolve(attachment, encoding="7bit")
+    # Pure ASCII travels as 7bit: base64 around base64 would cost a third more in size.
+    content = page.encode("ascii", "xmlcharrefreplace").replace(b"\n", b"\r\n")
+    attachment = compose.Attachment("secure-email.html", "text/html", content, encoding="7bit")
     return compose.compose(
         sender=head.sender,
         to=(head.recipient,),
-        text=text,
-        message_id=compose.message_id(head.host),
+        text=texts.mail("carrier", head.language, **values),
+        message_id=compose.message_id(head.gateway),
         date=head.at,
         headers=_thread(head.thread),
         attachments=(attachment,),

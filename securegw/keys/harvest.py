@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from securegw.crypto.certificate import Certificate, read_certificate, speaks_for
 from securegw.store import events, keystore
-from securegw.store.schema import TENANT
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -49,21 +48,12 @@ def _row(read: Certificate, author: Address, gcm: bool, now: float) -> keystore.
 def keep(connection: Connection, learned: tuple[str, keystore.Held]) -> None:
     """A step: keep a learned certificate that is not here yet, and say so; ``learned`` is (trace, row)."""
     trace, row = learned
-    known = keystore.find(connection, TENANT, row.address)
+    known = keystore.find(connection, row.address)
     if any(other.fingerprint == row.fingerprint for other in known):
         return
     keystore.add(connection, row)
     detail = {"fingerprint": row.fingerprint, "known_before": len(known)}
-    events.record(
-        connection,
-        [
-            events.Event(
-                time=row.created,
-                kind="certificate-learned",
-                actor="gateway",
-                trace=trace,
-                address=row.address,
-                detail=detail,
-            )
-        ],
+    told = events.Event(
+        time=row.created, kind="certificate-learned", actor="gateway", trace=trace, address=row.address, detail=detail
     )
+    events.record(connection, told)

@@ -16,7 +16,6 @@ from securegw.crypto import authority
 from securegw.crypto.certificate import read_certificate
 from securegw.mail.errors import Later
 from securegw.store import keystore
-from securegw.store.schema import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +97,7 @@ class Issuer:
             self.turn.release()
 
     async def _issue(self, address: Address, name: str) -> keystore.Held:
-        there = await self.workers.settle(self.database.read(keystore.with_private, TENANT, address.key))
+        there = await self.workers.settle(self.database.read(keystore.with_private, address.key))
         fresh = [row for row in there if row.not_after > self.now()]
         if fresh:
             return fresh[0]
@@ -108,7 +107,7 @@ class Issuer:
         return row
 
     async def _authority(self) -> keystore.Held:
-        row = await self.workers.settle(self.database.read(keystore.authority, TENANT))
+        row = await self.workers.settle(self.database.read(keystore.authority))
         if row is None:
             raise Later("There is no internal authority; make one with: securegw keys authority.")
         return row
@@ -118,6 +117,6 @@ class Issuer:
             raise Later(detail="the internal authority has no private key here")
         authority_key = self.master.open(PRIVATE_KEY, ours.fingerprint, ours.private)
         key, der = authority.issue(
-            authority_key, ours.der, address=address, name=name, kind=self.kind, days=USER_DAYS, now=self.now()
+            authority_key, ours.der, address=str(address), name=name, kind=self.kind, days=USER_DAYS, now=self.now()
         )
         return held(self.master, key, der, source="issued", trust="trusted", now=self.now(), address=address.key)

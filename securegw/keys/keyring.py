@@ -12,7 +12,6 @@ import attrs
 from securegw.keys.issue import PRIVATE_KEY, Signing
 from securegw.keys.trust import may_encrypt_to
 from securegw.store import keystore
-from securegw.store.schema import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,18 +63,18 @@ class Keyring:
     async def signing(self, address: Address) -> Signing | None:
         """The key with which a user signs now, or None."""
         if not self._is_fresh(self._signing.get(address.key)):
-            rows = await self.workers.settle(self.database.read(keystore.with_private, TENANT, address.key))
+            rows = await self.workers.settle(self.database.read(keystore.with_private, address.key))
             self._remember(self._signing, {address.key: await self._newest(rows)})
         return self._signing[address.key][1]
 
     async def openers(self, address: Address) -> tuple[tuple[bytes, bytes], ...]:
         """All pairs of private key and certificate with which mail to a user may be opened, expired ones too."""
-        rows = await self.workers.settle(self.database.read(keystore.with_private, TENANT, address.key))
+        rows = await self.workers.settle(self.database.read(keystore.with_private, address.key))
         return tuple((self._private(row), row.der) for row in rows)
 
     async def roots(self) -> tuple[bytes, ...]:
         """The trusted roots (DER)."""
-        return tuple(row.der for row in await self.workers.settle(self.database.read(keystore.roots, TENANT)))
+        return tuple(row.der for row in await self.workers.settle(self.database.read(keystore.roots)))
 
     def forget(self, address: Address) -> None:
         """Something about this address was changed here."""
@@ -83,9 +82,9 @@ class Keyring:
         self._signing.pop(address.key, None)
 
     def _judge(self, connection: Connection, addresses: list[Address]) -> dict[str, Usable]:
-        roots = [row.der for row in keystore.roots(connection, TENANT)]
-        between = [row.der for row in keystore.intermediates(connection, TENANT)]
-        found = {address: keystore.find(connection, TENANT, address.key) for address in addresses}
+        roots = [row.der for row in keystore.roots(connection)]
+        between = [row.der for row in keystore.intermediates(connection)]
+        found = {address: keystore.find(connection, address.key) for address in addresses}
         return {address.key: self._judge_one(rows, address, between, roots) for address, rows in found.items()}
 
     def _judge_one(
@@ -106,7 +105,7 @@ class Keyring:
         if not valid:
             return None
         row = max(valid, key=lambda row: row.not_after)
-        authority = await self.workers.settle(self.database.read(keystore.authority, TENANT))
+        authority = await self.workers.settle(self.database.read(keystore.authority))
         chain = (authority.der,) if authority is not None and row.source == "issued" else ()
         return Signing(self._private(row), row.der, chain)
 

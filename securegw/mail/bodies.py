@@ -10,11 +10,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from securegw.mail.mime import Part
+from securegw.mail.parts import Part
 
-_SIGNATURES = frozenset(
-    {"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"}
-)
+_SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 
 
 @attrs.frozen
@@ -36,19 +34,22 @@ class _Sorter:
 
     def sort(self, part: Part) -> None:
         """A part of a mixture: the first one that can be shown is the body, the others are attachments."""
-        if part.kind == "multipart/alternative" and not self._has_body():
-            self._choose(part)
-        elif part.kind == "multipart/related" and not self._has_body():
-            self._relate(part)
-        elif part.kind == "multipart/signed":
-            self._unwrap(part)
-        elif part.kind.startswith("multipart/") and part.children:
-            for child in part.children:
-                self.sort(child)
+        if part.kind.startswith("multipart/") and part.children:
+            self._sort_children(part)
         elif part.kind in ("text/plain", "text/html") and not _is_file(part) and not self._has_body():
             self._show(part)
         else:
             self.attachments.append(part)
+
+    def _sort_children(self, part: Part) -> None:
+        if part.kind == "multipart/alternative" and not self._has_body():
+            self._choose(part)
+        elif part.kind == "multipart/related" and not self._has_body():
+            self._relate(part)
+        else:
+            for child in part.children:
+                if part.kind != "multipart/signed" or child.kind not in _SIGNATURES:
+                    self.sort(child)
 
     def _has_body(self) -> bool:
         return self.text is not None or self.html is not None
@@ -80,11 +81,6 @@ class _Sorter:
                 self.inline[identity] = child
             else:
                 self.attachments.append(child)
-
-    def _unwrap(self, part: Part) -> None:
-        for child in part.children:
-            if child.kind not in _SIGNATURES:
-                self.sort(child)
 
 
 def bodies(part: Part) -> Bodies:

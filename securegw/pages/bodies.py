@@ -67,36 +67,41 @@ class Body:
 
     def feed(self, data: bytes) -> None:
         self.size += len(data)
+        if self.problem:
+            return
         if self.size > self.rules.limit:
-            self.problem = 413
-            self.close()
-        if not self.problem:
+            self.refuse(413)
+        else:
             self.eat(data)
 
-    @property
-    def hopeless(self) -> bool:
-        """True when reading on would help nobody: then the connection ends."""
-        return self.size > PATIENCE * self.rules.limit + SMALL
+    def refuse(self, status: int) -> None:
+        """Note what is wrong and give back what takes room; the fields that came before are kept for the page."""
+        self.problem = status
+        self.drop()
+
+    def is_hopeless(self, size: int) -> bool:
+        """True if a body of this size is not even read to its end: then the connection ends without a word."""
+        return size > PATIENCE * self.rules.limit + SMALL
 
     def form(self) -> Form:
-        """The form, once the body has ended; raises Sorry."""
+        """The form, once the body has ended; raises Sorry, which has the text fields that could be read."""
         if not self.problem:
             self.end()
         if self.problem:
-            raise Sorry(self.problem)
+            raise Sorry(self.problem, fields=self.taken().fields)
         return self.taken()
 
     def eat(self, data: bytes) -> None:
         """Take the next piece, or note a problem."""
 
     def end(self) -> None:
-        self.problem = 415
+        self.refuse(415)
 
     def taken(self) -> Form:
         return Form({})
 
-    def close(self) -> None:
-        """Give back what is kept."""
+    def drop(self) -> None:
+        """Give back what takes room."""
 
 
 class FieldsBody(Body):
@@ -105,24 +110,23 @@ class FieldsBody(Body):
     def __init__(self, rules: BodyRules) -> None:
         super().__init__(attrs.evolve(rules, limit=min(rules.limit, SMALL)))
         self.kept = bytearray()
+        self.pairs: list[tuple[str, str]] = []
 
     def eat(self, data: bytes) -> None:
         self.kept += data
 
     def end(self) -> None:
         try:
-            pairs = parse_qsl(
+            self.pairs = parse_qsl(
                 self.kept.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_PARTS, errors="replace"
             )
         except ValueError:
-            self.problem = 400
-            return
-        self.form_taken = Form(dict(pairs))
+            self.refuse(400)
 
     def taken(self) -> Form:
-        return self.form_taken
+        return Form(dict(self.pairs))
 
-    def close(self) -> None:
+    def drop(self) -> None:
         self.kept.clear()
 
 
@@ -148,13 +152,9 @@ class PartsBody(Body):
                 elif event is not None:
                     self.put(bytes(event))
         except ParserLimitReached:
-            self._refuse(413)
+            self.refuse(413)
         except MultipartError:
-            self._refuse(400)
-
-    def _refuse(self, status: int) -> None:
-        self.problem = status
-        self.close()
+            self.refuse(400)
 
     def _place(self, segment: MultipartSegment) -> Callable[[bytes], object]:
         """Where the bytes of this part go."""
@@ -165,7 +165,7 @@ class PartsBody(Body):
             return content.extend
         if name and name == self.rules.sealed_field:
             if self.sealed is not None:  # two texts could be read differently: neither counts
-                self._refuse(400)
+                self.refuse(400)
                 return len
             self.sealed = SpooledTemporaryFile(max_size=SMALL)  # noqa: SIM115 - closed with the request
             return self._keep_sealed
@@ -175,7 +175,7 @@ class PartsBody(Body):
     def _keep_text(self, text: bytearray, data: bytes) -> None:
         self.text_size += len(data)
         if self.text_size > SMALL:
-            self._refuse(413)
+            self.refuse(413)
         else:
             text += data
 
@@ -187,7 +187,7 @@ class PartsBody(Body):
         try:
             self.parser.close()
         except MultipartError:
-            self._refuse(400)
+            self.refuse(400)
 
     def taken(self) -> Form:
         fields = {name: text.decode("utf-8", "replace") for name, text in self.fields.items()}
@@ -200,8 +200,7 @@ class PartsBody(Body):
         self.sealed.seek(0)
         return self.sealed.read().decode("ascii", "replace")
 
-    def close(self) -> None:
-        self.fields.clear()
+    def drop(self) -> None:
         self.files.clear()
         if self.sealed is not None:
             self.sealed.close()

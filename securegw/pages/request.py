@@ -13,7 +13,6 @@ from twisted.web import server
 
 from securegw.pages.bodies import Body, BodyRules, Form, body_for
 from securegw.pages.headers import dress
-from securegw.pages.settings import host_of
 from securegw.pages.sorry import Sorry
 
 if TYPE_CHECKING:
@@ -43,12 +42,12 @@ class PageRequest(_Request):  # type: ignore[misc]
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()  # stays empty: the body goes elsewhere
-        if length is not None and length > self.body.rules.limit:
-            self.body.problem = 413
+        if length is not None and self.body.is_hopeless(length):
+            self.channel.abort()
 
     def handleContentChunk(self, data: bytes) -> None:
         self.body.feed(data)
-        if self.body.hopeless:
+        if self.body.is_hopeless(self.body.size):
             self.channel.abort()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -73,14 +72,15 @@ class PageRequest(_Request):  # type: ignore[misc]
         super().write(data)
 
     def _ended(self, _: object) -> None:
-        self.body.close()
+        self.body.drop()
 
     # --- what pages ask -------------------------------------------------------------------------------------------
 
     @property
     def host_name(self) -> str:
-        """The name under which the browser knows us, with its port if it is not the usual one."""
-        return host_of("https://" + (self.getHeader("host") or ""))
+        """The name under which the browser knows us, with its port if it is not the usual one (RFC 9110 7.2)."""
+        names: list[str] = self.requestHeaders.getRawHeaders("host", [])
+        return names[0].lower().removesuffix(":443") if len(names) == 1 else ""
 
     @property
     def peer(self) -> str:

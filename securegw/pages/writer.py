@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import txaio
 from babel import Locale
 
+from securegw.pages.headers import dress
 from securegw.pages.sorry import Sorry
 
 if TYPE_CHECKING:
@@ -43,12 +44,11 @@ class PageWriter:
             return request.language_cookie
         return self.texts.best(request.getHeader("accept-language"), self.settings.language)
 
-    def page(self, request: PageRequest, template: str, **values: Any) -> bytes:
-        """A page of web/portal as bytes."""
+    def page(self, request: PageRequest, template: str, *, here: str = "", **values: Any) -> bytes:
+        """A page of web/portal as bytes. ``here`` is the address that shows it in another language, if not its own."""
         language = self.language(request)
-        page = self.texts.render(
-            f"portal/{template}.html", language, **self._frame(request, language), **values
-        ).encode("utf-8")
+        frame = self._frame(request, language, here or (request.path or b"/").decode("ascii", "replace"))
+        page = self.texts.render(f"portal/{template}.html", language, **frame, **values).encode("utf-8")
         request.setHeader("Content-Language", language)
         request.setHeader("Content-Length", str(len(page)))
         return page
@@ -61,13 +61,14 @@ class PageWriter:
             status=sorry.status, key=sorry.key, reference=reference, detail=sorry.detail,
         )
         request.setResponseCode(sorry.status)
-        return self.page(request, "sorry", key=sorry.key, reference=reference)
+        dress(request.responseHeaders)  # whatever the page had in mind
+        return self.page(request, "sorry", here="/help", key=sorry.key, reference=reference)
 
-    def _frame(self, request: PageRequest, language: str) -> dict[str, Any]:
+    def _frame(self, request: PageRequest, language: str, here: str) -> dict[str, Any]:
         return {
             "language": language,
             "direction": self.locales[language].text_direction,
-            "languages": self._other_languages(request, language),
+            "languages": self._other_languages(language, here),
             "organisation": self.settings.organisation,
             "host": self.settings.host,
             "stylesheet": self.stylesheet,
@@ -75,12 +76,11 @@ class PageWriter:
             "token": request.form_token,
         }
 
-    def _other_languages(self, request: PageRequest, language: str) -> list[tuple[str, str, str]]:
+    def _other_languages(self, language: str, here: str) -> list[tuple[str, str, str]]:
         """Code, own name and address of the same page in each other language."""
-        path = "/help" if request.method == b"POST" else (request.path or b"/").decode("ascii", "replace")
-        rest = f"&letter={letter}" if (letter := request.argument("letter")).isalnum() else ""
+        joint = "&" if "?" in here else "?"
         return [
-            (code, (locale.get_display_name(code) or code).capitalize(), f"{path}?lang={code}{rest}")
+            (code, (locale.get_display_name(code) or code).capitalize(), f"{here}{joint}lang={code}")
             for code, locale in self.locales.items()
             if code != language
         ]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import attrs
 
 from securegw.policy.facts import DIRECTIONS, Facts
-from securegw.policy.patterns import Test, read_address_pattern, text_test
+from securegw.policy.patterns import addresses_test, read_address_pattern, read_text_pattern, values_test
 
 Check = Callable[[Facts, frozenset[str]], bool | None]
 
@@ -37,6 +37,27 @@ class Condition:
     wanted: str
     sentence: str
     compile: Callable[[object, Vocabulary], Check]
+
+
+def all_hold(checks: Sequence[Check], facts: Facts, asked: frozenset[str]) -> bool | None:
+    """True, False, or None where that cannot be known now."""
+    known = True
+    for check in checks:
+        answer = check(facts, asked)
+        if answer is False:
+            return False
+        known = known and answer is not None
+    return True if known else None
+
+
+def not_all_hold(checks: Sequence[Check]) -> Check:
+    """The opposite, as one more check: for what a rule exempts."""
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool | None:
+        answer = all_hold(checks, facts, asked)
+        return None if answer is None else not answer
+
+    return check
 
 
 def as_list(value: object) -> list[object]:
@@ -67,8 +88,8 @@ def _keyword(value: object, vocabulary: Vocabulary) -> Check:
 
 def _address(fact: Callable[[Facts], str]) -> Callable[[object, Vocabulary], Check]:
     def compile_address(value: object, vocabulary: Vocabulary) -> Check:
-        fits = [read_address_pattern(text).fits for text in as_list(value)]
-        return lambda facts, asked: _one_fits(fits, (fact(facts),))
+        fits = addresses_test([read_address_pattern(text) for text in as_list(value)])
+        return lambda facts, asked: fits(fact(facts))
 
     return compile_address
 
@@ -78,25 +99,13 @@ def _header(value: object, vocabulary: Vocabulary) -> Check:
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{value!r} is not a table of fields")
     fields = [
-        (name.lower(), [text_test(text) for text in as_list(patterns)]) for name, patterns in value.items()
+        (name.lower(), values_test([read_text_pattern(text) for text in as_list(texts)]))
+        for name, texts in value.items()
     ]
-
-    def check(facts: Facts, asked: frozenset[str]) -> bool:
-        for name, tests in fields:
-            values = facts.folded.get(name)
-            if values is None or not _one_fits(tests, values):
-                return False
-        return True
-
-    return check
-
-
-def _one_fits(tests: Sequence[Test], values: Sequence[str]) -> bool:
-    for test in tests:
-        for value in values:
-            if test(value):
-                return True
-    return False
+    if len(fields) > 1:
+        return lambda facts, asked: all(fits(facts.folded.get(name, ())) for name, fits in fields)
+    name, fits = fields[0]
+    return lambda facts, asked: fits(facts.folded.get(name, ()))
 
 
 def _switch(fact: Callable[[Facts], bool]) -> Callable[[object, Vocabulary], Check]:

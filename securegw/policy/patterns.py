@@ -6,48 +6,32 @@ reads. ``*`` stands for anything, a list for "one of them", and that is all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
-import attrs
-
-Test = Callable[[str], bool]
+AddressTest = Callable[[str], bool]
+ValuesTest = Callable[[Sequence[str]], bool]
 
 NULL_SENDER = "<>"
 
 
-@attrs.frozen
-class AddressPattern:
-    """``address`` one mailbox, ``@domain`` one domain, ``*.domain`` all below it, ``<>`` the null sender."""
+def read_address_pattern(text: object) -> str:
+    """``address`` one mailbox, ``@domain`` one domain, ``*.domain`` all below it, ``<>`` the null sender.
 
-    text: str
-
-    @property
-    def anchor(self) -> str:
-        """The domain part under which an index finds this pattern: ``@domain`` or ``*.domain``."""
-        return self.text if self.text.startswith("*.") else "@" + self.text.rpartition("@")[2]
-
-    def fits(self, address: str) -> bool:
-        if self.text == NULL_SENDER:
-            return address == ""
-        if self.text.startswith("*."):
-            return address.rpartition("@")[2].endswith(self.text[1:]) and "@" in address
-        if self.text.startswith("@"):
-            return address.rpartition("@")[2] == self.text[1:] and "@" in address
-        return address == self.text
-
-
-def read_address_pattern(text: object) -> AddressPattern:
+    The null sender becomes the empty address, as the facts have it.
+    """
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not a text")
     pattern = text.strip().lower()
+    if pattern == NULL_SENDER:
+        return ""
     local, at, domain = pattern.rpartition("@")
     if pattern.startswith("*.") and not at:
         domain = pattern[2:]
-    elif pattern != NULL_SENDER and not at:
+    elif not at:
         raise ValueError(f"{text!r} is neither an address nor a domain")
-    if "*" in local or (pattern != NULL_SENDER and not _is_domain(domain)):
+    if "*" in local or not _is_domain(domain):
         raise ValueError(f"{text!r} has no valid domain")
-    return AddressPattern(pattern)
+    return pattern
 
 
 def _is_domain(text: str) -> bool:
@@ -58,23 +42,60 @@ def _is_domain(text: str) -> bool:
     return text.isascii() and all(label.replace("-", "").replace("_", "").isalnum() for label in labels)
 
 
+def addresses_test(patterns: Iterable[str]) -> AddressTest:
+    """A test for an address (a lower-case key): does one of these patterns fit?"""
+    found = frozenset(patterns)
+    below = tuple(pattern[1:] for pattern in found if pattern.startswith("*."))
+
+    def fits(address: str) -> bool:
+        if address in found:
+            return True
+        _, at, domain = address.rpartition("@")
+        return bool(at) and (at + domain in found or domain.endswith(below))
+
+    return fits
+
+
 def anchors(address: str) -> list[str]:
-    """All anchors under which a pattern for this address can stand."""
-    domain = address.rpartition("@")[2]
+    """All patterns that fit this address."""
+    _, at, domain = address.rpartition("@")
+    if not at:
+        return [address]
     labels = domain.split(".")
-    return ["@" + domain, *("*." + ".".join(labels[n:]) for n in range(1, len(labels)))]
+    return [address, at + domain, *("*." + ".".join(labels[n:]) for n in range(1, len(labels)))]
 
 
-def text_test(text: object) -> Test:
-    """A test for texts that are folded already (``Facts.folded``); ``*`` stands for any run of characters."""
+def read_text_pattern(text: object) -> str:
+    """A pattern for texts, folded as ``Facts.folded`` is; ``*`` stands for any run of characters."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{text!r} is not a text")
-    pieces = text.strip().casefold().split("*")
-    if len(pieces) == 1:
-        return lambda value: value == pieces[0]
-    if len(pieces) == 3 and not pieces[0] and not pieces[2]:
-        return lambda value: pieces[1] in value
-    return lambda value: _fits(value, pieces)
+    return text.strip().casefold()
+
+
+def values_test(patterns: Iterable[str]) -> ValuesTest:
+    """A test for the folded values of a field: does one of these patterns fit one of them?"""
+    found = list(patterns)
+    exact = frozenset(pattern for pattern in found if "*" not in pattern)
+    inside = [pattern[1:-1] for pattern in found if _is_inside(pattern)]
+    others = [pattern.split("*") for pattern in found if pattern not in exact and not _is_inside(pattern)]
+
+    def fits(values: Sequence[str]) -> bool:
+        for value in values:
+            if value in exact:
+                return True
+            for piece in inside:
+                if piece in value:
+                    return True
+            if others and any(_fits(value, pieces) for pieces in others):
+                return True
+        return False
+
+    return fits
+
+
+def _is_inside(pattern: str) -> bool:
+    """``*piece*``, the usual case."""
+    return pattern.count("*") == 2 and len(pattern) > 2 and pattern[0] == pattern[-1] == "*"
 
 
 def _fits(value: str, pieces: list[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -16,13 +16,13 @@ from typing import Any, ParamSpec, TypeVar
 import attrs
 
 from securegw.policy.actions import ACTIONS, METHODS, read_text
-from securegw.policy.conditions import CONDITIONS, Check, Vocabulary, as_list
+from securegw.policy.conditions import CONDITIONS, Check, Vocabulary, as_list, not_all_hold
 from securegw.policy.decision import Value
 from securegw.policy.keywords import Keywords, read_bracket, read_control_field
 from securegw.policy.mistakes import Mistake, RuleMistakes, line_of, lines
 from securegw.policy.mistakes import Path as Place
 from securegw.policy.patterns import read_address_pattern
-from securegw.policy.ruleset import Rule, Rules, index_of
+from securegw.policy.ruleset import ALWAYS, Anchor, Rule, Rules, index_of
 
 __all__ = ["Mistake", "Rule", "RuleMistakes", "Rules", "default_rules_text", "read_rules", "rules_file"]
 
@@ -168,12 +168,13 @@ class _Reader:
         name = self._tried((*path, "name"), "a name", read_text, table.get("name", ""))
         reason = self._tried((*path, "reason"), "a phrase", read_text, table.get("reason", name or "?"))
         when = self._table(table, "when", path)
+        unless = self._checks((*path, "unless"), self._table(table, "unless", path), vocabulary)
+        exempt = (not_all_hold(unless),) if unless else ()
         return Rule(
             name=name or "",
             reason=reason or "",
             says=self._says(path, table),
-            when=self._checks((*path, "when"), when, vocabulary),
-            unless=self._checks((*path, "unless"), self._table(table, "unless", path), vocabulary),
+            checks=self._checks((*path, "when"), when, vocabulary) + exempt,
             by_keyword="keyword" in when,
             anchors=_anchors(when),
         )
@@ -207,14 +208,25 @@ def _read_brackets(value: object) -> list[str]:
     return [read_bracket(text) for text in as_list(value)]
 
 
-def _anchors(when: Mapping[str, Any]) -> tuple[str, ...]:
+def _anchors(when: Mapping[str, Any]) -> tuple[Anchor, ...]:
     """Where the index finds a rule. A document with a mistake is never asked: for that anything will do."""
     try:
-        if "keyword" in when:
-            return tuple(dict.fromkeys(str(name) for name in as_list(when["keyword"])))
-        if "recipient" in when:
-            patterns = map(read_address_pattern, as_list(when["recipient"]))
-            return tuple(dict.fromkeys(pattern.anchor for pattern in patterns))
-    except ValueError:
+        for name, read in _ANCHORED.items():
+            if name in when:
+                return tuple((name, value) for value in read(when[name]))
+    except (ValueError, AttributeError):
         pass
-    return ("",)
+    return (ALWAYS,)
+
+
+def _patterns(value: object) -> set[str]:
+    return {read_address_pattern(text) for text in as_list(value)}
+
+
+# The most telling condition first. Any of the fields of ``header`` must be there; one is enough to find the rule.
+_ANCHORED: Mapping[str, Callable[[Any], Iterable[str]]] = {
+    "keyword": lambda value: {str(name) for name in as_list(value)},
+    "recipient": _patterns,
+    "sender": _patterns,
+    "header": lambda value: [name.lower() for name in value][:1],
+}

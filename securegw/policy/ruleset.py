@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from securegw.policy.conditions import Check
+from securegw.policy.conditions import Check, all_hold
 from securegw.policy.decision import Value
 from securegw.policy.facts import Facts
 from securegw.policy.keywords import Keywords
 from securegw.policy.patterns import anchors
+
+# What must be true of a mail for a rule to be asked at all: (condition, value).
+Anchor = tuple[str, str]
+
+ALWAYS: Anchor = ("", "")
 
 
 @attrs.frozen
@@ -24,30 +29,9 @@ class Rule:
     name: str
     reason: str
     says: tuple[tuple[str, Value], ...]
-    when: tuple[Check, ...] = attrs.field(default=(), eq=False, repr=False)
-    unless: tuple[Check, ...] = attrs.field(default=(), eq=False, repr=False)
+    checks: tuple[Check, ...] = attrs.field(default=(), eq=False, repr=False)
     by_keyword: bool = False
-    anchors: tuple[str, ...] = ()
-
-    def holds(self, facts: Facts, asked: frozenset[str]) -> bool | None:
-        """True, False, or None where a fact that it asks for cannot be known now."""
-        answer = _all(self.when, facts, asked)
-        if answer is False or not self.unless:
-            return answer
-        exempt = _all(self.unless, facts, asked)
-        if exempt is not False:
-            return None if exempt is None else False
-        return answer
-
-
-def _all(checks: tuple[Check, ...], facts: Facts, asked: frozenset[str]) -> bool | None:
-    known = True
-    for check in checks:
-        answer = check(facts, asked)
-        if answer is False:
-            return False
-        known = known and answer is not None
-    return True if known else None
+    anchors: tuple[Anchor, ...] = (ALWAYS,)
 
 
 @attrs.frozen
@@ -59,7 +43,7 @@ class Rules:
     methods: tuple[str, ...]
     keywords: Keywords = attrs.field(eq=False, repr=False)
     rules: tuple[Rule, ...] = attrs.field(eq=False, repr=False)
-    index: Mapping[str, tuple[int, ...]] = attrs.field(eq=False, repr=False)
+    index: Mapping[Anchor, tuple[int, ...]] = attrs.field(eq=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -68,17 +52,28 @@ class Rules:
 
     def holding(self, facts: Facts, asked: frozenset[str]) -> Iterator[tuple[Rule, bool]]:
         """The rules that hold, in order; False beside one of which it cannot be known now."""
-        keys = ["", *anchors(facts.recipient), *asked]
-        numbers = {number for key in keys for number in self.index.get(key, ())}
-        for number in sorted(numbers):
-            answer = self.rules[number].holds(facts, asked)
+        for number in self._candidates(facts, asked):
+            answer = all_hold(self.rules[number].checks, facts, asked)
             if answer is not False:
                 yield self.rules[number], answer is True
 
+    def _candidates(self, facts: Facts, asked: frozenset[str]) -> Sequence[int]:
+        numbers = {
+            number for anchor in (ALWAYS, *_anchors(facts, asked)) for number in self.index.get(anchor, ())
+        }
+        return sorted(numbers)
 
-def index_of(rules: Sequence[Rule]) -> dict[str, tuple[int, ...]]:
-    """Which rules to ask: a rule about a keyword or a recipient is found under it, all others always."""
-    found: dict[str, list[int]] = {}
+
+def _anchors(facts: Facts, asked: frozenset[str]) -> Iterator[Anchor]:
+    yield from (("keyword", keyword) for keyword in asked)
+    yield from (("recipient", pattern) for pattern in anchors(facts.recipient))
+    yield from (("sender", pattern) for pattern in anchors(facts.sender))
+    yield from (("header", name) for name in facts.headers)
+
+
+def index_of(rules: Sequence[Rule]) -> dict[Anchor, tuple[int, ...]]:
+    """Which rules to ask: one about a keyword, an address or a field is found under it, all others always."""
+    found: dict[Anchor, list[int]] = {}
     for number, rule in enumerate(rules):
         for anchor in rule.anchors:
             found.setdefault(anchor, []).append(number)

@@ -171,12 +171,12 @@ class SmtpConnection(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._heard = self._door.clock.seconds()
-        self._perform(self._dialogue.receive(data))
-        if self._dialogue.steps != self._steps:
-            self._steps, self._stepped = self._dialogue.steps, self._heard
         if self._dialogue.asking and not self._paused:  # not for everybody: pausing costs system calls
             self._paused = True
             self.transport.pauseProducing()
+        self._perform(self._dialogue.receive(data))
+        if self._dialogue.steps != self._steps:
+            self._steps, self._stepped = self._dialogue.steps, self._heard
 
     def handshakeCompleted(self) -> None:
         self._tls = self.transport.getHandle().get_protocol_version_name()

@@ -66,7 +66,7 @@ class SmtpDialogue:
         self._replies: list[bytes] = []
         self._events: list[Event] = []
         self._greeted = self._secure = self._closed = self._extended = False
-        self._first = True
+        self._wary = True  # at the first line, and behind a refused DATA, nonsense is not forgiven
         self._then: Callable[[Reply], None] | None = None
         self._body: BodyReader | None = None
         self._transaction: _Transaction | None = None
@@ -146,7 +146,7 @@ class SmtpDialogue:
 
     def _read_line(self) -> bool:
         """Run one command; False if its line is not complete yet."""
-        if self._first and not self._buffer[:1].isalpha():  # a TLS ClientHello has no lines
+        if not self.steps and not self._buffer[:1].isalpha():  # a TLS ClientHello has no lines
             self._hang_up(None, "not SMTP")
             return False
         end = self._buffer.find(b"\r\n", 0, LINE_LIMIT)
@@ -161,10 +161,10 @@ class SmtpDialogue:
 
     def _run(self, line: bytes) -> None:
         self.steps += 1
-        first, self._first = self._first, False
+        wary, self._wary = self._wary, False
         try:
             verb, argument = split_line(line)
-            if verb in FOREIGN or (first and verb not in COMMANDS):
+            if verb in FOREIGN or (wary and verb not in COMMANDS):
                 return self._hang_up(Reply(554, "5.5.1", "This is an SMTP server"), "not SMTP")
             if verb not in COMMANDS:
                 raise Complaint(500, "5.5.1", "Command not known")
@@ -305,6 +305,7 @@ class SmtpDialogue:
 
     def _refuse_data(self, argument: str) -> None:
         """A text sent without waiting for 354 must not be run as commands."""
+        self._wary = True
         code, status, sentence = 503, "5.5.1", "Name the sender first"
         if self._transaction:
             code, sentence = 554, "No valid recipients"

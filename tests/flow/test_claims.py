@@ -8,7 +8,6 @@ from securegw import gateway
 from securegw.flow import claims
 from securegw.mail.errors import StoreBusy
 from securegw.store import desk, queue, sessions
-from securegw.store.schema import TENANT
 from tests.support.world import World
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
@@ -17,7 +16,7 @@ ANN, BOB = "ann@inside.test", "bob@outside.test"
 def test_a_new_mail_is_born_claimed(world: World) -> None:
     world.relay.hold(BOB)
     world.send(ANN, BOB)
-    assert world.read(lambda c: desk.list_items(c, TENANT))[0].tries == 1
+    assert world.read(lambda c: desk.list_items(c))[0].tries == 1
 
 
 def test_full_memory_lets_a_mail_wait_in_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +57,7 @@ def test_a_stopping_gateway_hands_back(world: World) -> None:
     world.relay.hold(BOB)
     world.send(ANN, BOB)
     world.wait(world.house.claims.close())
-    [item] = world.read(lambda c: desk.list_items(c, TENANT))
+    [item] = world.read(lambda c: desk.list_items(c))
     assert item.session is None
     assert world.rows("session") == 0
     world.wait(world.house.claims.open())

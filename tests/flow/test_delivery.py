@@ -8,7 +8,6 @@ from securegw.clients.relay import Reply
 from securegw.flow.delivery import split_hop
 from securegw.mail.errors import NoSuchDomain
 from securegw.store import desk, domains, events
-from securegw.store.schema import TENANT
 from tests.support.world import OUTSIDE, World
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
@@ -17,7 +16,7 @@ NO = Reply(550, "5.1.1", "no such user", remote="mx.outside.test")
 
 
 def waiting(world: World) -> list[desk.Item]:
-    return world.read(lambda c: desk.list_items(c, TENANT))
+    return world.read(lambda c: desk.list_items(c))
 
 
 def test_a_mail_for_ours_goes_by_the_route_of_its_domain(world: World) -> None:
@@ -99,7 +98,7 @@ def test_what_happened_can_be_told(world: World) -> None:
     trace = world.send(ANN, BOB)
     del world.relay.answers[BOB]
     world.later(61)
-    kinds = [event.kind for event in world.read(lambda c: events.find(c, TENANT, trace=trace))]
+    kinds = [event.kind for event in world.read(lambda c: events.find(c, trace=trace))]
     assert kinds == ["decision", "deferred", "delivered"]
 
 

@@ -9,7 +9,6 @@ from securegw.crypto import smime
 from securegw.keys.issue import held
 from securegw.mail.address import parse_path
 from securegw.store import keystore
-from securegw.store.schema import TENANT
 from tests.support.world import OUTSIDE, START, Person, World, person
 
 ANN, CAROL = "ann@inside.test", "carol@partner.test"
@@ -42,7 +41,7 @@ def test_a_signed_mail_is_marked_and_kept(world: World, carol: Person) -> None:
 
 def test_an_encrypted_answer_is_opened(world: World, carol: Person) -> None:
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
-    ann = world.read(keystore.with_private, TENANT, ANN)[0]
+    ann = world.read(keystore.with_private, ANN)[0]
     got = receive(world, smime.encrypt(carol.sign(MAIL), [ann.der], gcm=False))
     assert b"yes, at nine" in got
     assert b"[secure]" in got
@@ -69,7 +68,7 @@ def test_an_untrusted_signer_is_invalid_and_not_learned(world: World) -> None:
     got = receive(world, stranger.sign(MAIL))
     assert b"trust=good" not in got
     assert b"[signed INVALID]" in got
-    assert world.read(keystore.find, TENANT, CAROL) == []
+    assert world.read(keystore.find, CAROL) == []
 
 
 def test_a_certificate_for_somebody_else_is_no_identity(world: World, carol: Person) -> None:
@@ -77,12 +76,12 @@ def test_a_certificate_for_somebody_else_is_no_identity(world: World, carol: Per
     got = receive(world, eve.sign(MAIL))
     assert b"identity=bad" in got
     assert b"[signed OK]" not in got
-    assert world.read(keystore.find, TENANT, CAROL) == []
+    assert world.read(keystore.find, CAROL) == []
 
 
 def test_a_good_signature_teaches_the_certificate_for_the_way_back(world: World, carol: Person) -> None:
     receive(world, carol.sign(MAIL))
-    [row] = world.read(keystore.find, TENANT, CAROL)
+    [row] = world.read(keystore.find, CAROL)
     assert row.source == "harvested"
     world.later(2)
     world.send(ANN, CAROL, "secret", subject="[confidential] back")
@@ -122,7 +121,7 @@ def test_other_peoples_results_stay(world: World) -> None:
 
 def test_inner_headers_never_win(world: World, carol: Person) -> None:
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
-    ann = world.read(keystore.with_private, TENANT, ANN)[0]
+    ann = world.read(keystore.with_private, ANN)[0]
     sealed = smime.encrypt(MAIL, [ann.der], gcm=False).replace(b"Subject: answer", b"Subject: outer")
     got = receive(world, sealed)
     assert b"outer" in got
@@ -150,6 +149,6 @@ def test_a_broken_worker_parks_the_mail_and_loses_nothing(world: World, monkeypa
     world.hand_in(CAROL, [ANN], person(CAROL).sign(MAIL), OUTSIDE)
     for _ in range(10):
         world.later(3600)
-    [item] = world.read(lambda c: desk.list_items(c, TENANT))
+    [item] = world.read(lambda c: desk.list_items(c))
     assert item.state == "parked"
     assert world.sent_to(ANN) == []

@@ -9,8 +9,8 @@ import pytest
 from securegw.crypto import smime
 from securegw.mail import message as messages
 from securegw.mail import mime
+from securegw.mail.bodies import bodies
 from securegw.store import desk, events, people
-from securegw.store.schema import TENANT
 from tests.support.world import INSIDE, OUTSIDE, START, World, person
 
 ANN, BOB, CAROL = "ann@inside.test", "bob@outside.test", "carol@partner.test"
@@ -33,7 +33,7 @@ def test_a_confidential_mail_without_a_key_leaves_as_a_carrier(world: World) -> 
     [carrier] = world.sent_to(BOB)
     assert SECRET.encode() not in carrier.raw
     assert "Smith" not in carrier.raw.decode()
-    [attachment] = mime.bodies(mime.parse(carrier.raw)).attachments
+    [attachment] = bodies(mime.parse(carrier.raw)).attachments
     assert attachment.filename == "secure-email.html"
     page = attachment.content().decode()
     assert "<script" not in page.lower()
@@ -106,7 +106,7 @@ def test_sign_makes_the_user_and_his_key_on_demand(world: World) -> None:
     world.send(ANN, BOB, "hello", subject="[sign] news")
     [mail] = world.sent_to(BOB)
     assert smime.recognise(mail.message) == "signed"
-    assert world.read(people.user, TENANT, ANN) is not None
+    assert world.read(people.get_user, ANN) is not None
     opened = smime.open(mail.raw, [], [row.der for row in world.roots()], START, world.author_of(ANN))
     assert opened.verdict.signed_ok
 
@@ -133,7 +133,7 @@ def test_keywords_of_strangers_steer_nothing(world: World) -> None:
 
 def test_every_decision_is_kept_with_its_reason(world: World) -> None:
     trace = world.send(ANN, BOB, SECRET, subject="[confidential] secret subject")
-    kept = world.read(lambda c: events.find(c, TENANT, trace=trace, kind="decision"))
+    kept = world.read(lambda c: events.find(c, trace=trace, kind="decision"))
     assert [event.detail["method"] for event in kept] == ["carrier"]
     assert kept[0].detail["rule"]
     assert "secret subject" not in str(kept)
@@ -156,7 +156,7 @@ def test_an_exception_while_protecting_never_lets_the_mail_out(world: World, mon
     for _ in range(10):
         world.later(3600)
     assert world.sent_to(CAROL) == []
-    [item] = world.read(lambda c: desk.list_items(c, TENANT))
+    [item] = world.read(lambda c: desk.list_items(c))
     assert item.state == "parked"
     assert "crypto is ill" in item.note
 
@@ -172,7 +172,7 @@ def test_the_store_holds_nothing_readable(world: World) -> None:
 
 def test_nothing_of_the_letter_stays_after_delivery(world: World) -> None:
     world.send(ANN, BOB, SECRET, subject="[confidential] news")
-    assert world.read(lambda c: desk.list_items(c, TENANT)) == []
+    assert world.read(lambda c: desk.list_items(c)) == []
     assert world.rows("body") == 0
 
 

@@ -135,9 +135,7 @@ def test_with_field_replaces_in_place_or_appends(raw: bytes, expected: bytes) ->
     assert with_field(read(raw), "B", "new") == expected
 
 
-@pytest.mark.parametrize(
-    "value", ["a\r\nX: 1", "a\nb", "a\rb", "a\r\n \r\n x", "a\0b", "a\r\n", "\r\n\r\nbody"]
-)
+@pytest.mark.parametrize("value", ["a\r\nX: 1", "a\nb", "a\rb", "a\r\n \r\n x", "a\0b", "a\r\n", "\r\n\r\nbody"])
 def test_no_value_can_add_a_field_or_end_the_header(value: str) -> None:
     with pytest.raises(ValueError, match="not fit"):
         field_line("Subject", value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.support import postfix as postfixes
@@ -41,26 +41,40 @@ def postfix_here() -> None:
     demand(postfixes.missing())
 
 
-@pytest.fixture
-def inside() -> Iterator[Sink]:
-    """The inside server, as a sink."""
-    with sink() as server:
-        yield server
+@attrs.frozen
+class Middle:
+    """A running gateway between two sinks: the inside server and the next hop to the world."""
+
+    gateway: Gateway
+    inside: Sink
+    outside: Sink
+
+
+@pytest.fixture(scope="module")
+def middle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Middle]:
+    """One for all tests of a file: each of them begins with empty sinks and an empty queue."""
+    with sink() as inside, sink() as outside:
+        gateway = prepare(tmp_path_factory.mktemp("gateway"), inside=inside.port, outside=outside.port)
+        try:
+            gateway.start()
+            yield Middle(gateway, inside, outside)
+        finally:
+            gateway.stop()
 
 
 @pytest.fixture
-def outside() -> Iterator[Sink]:
-    """The next hop to the world, as a sink."""
-    with sink() as server:
-        yield server
+def running(middle: Middle) -> Gateway:
+    middle.gateway.wait_empty(30)
+    middle.inside.forget()
+    middle.outside.forget()
+    return middle.gateway
 
 
 @pytest.fixture
-def running(tmp_path: Path, inside: Sink, outside: Sink) -> Iterator[Gateway]:
-    """A gateway between the two sinks."""
-    gateway = prepare(tmp_path, inside=inside.port, outside=outside.port)
-    try:
-        gateway.start()
-        yield gateway
-    finally:
-        gateway.stop()
+def inside(middle: Middle, running: Gateway) -> Sink:
+    return middle.inside
+
+
+@pytest.fixture
+def outside(middle: Middle, running: Gateway) -> Sink:
+    return middle.outside

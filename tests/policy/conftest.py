@@ -29,7 +29,12 @@ def outgoing() -> Callable[..., Facts]:
         **more: Any,
     ) -> Facts:
         fields = {name.lower(): (value,) for name, value in headers.items()}
-        values = {"direction": "outgoing", "sender": "ann@inside.test", "recipient": "bob@outside.test", **more}
+        values = {
+            "direction": "outgoing",
+            "sender": "ann@inside.test",
+            "recipient": "bob@outside.test",
+            **more,
+        }
         return Facts(
             subject=subject, headers={"subject": (subject,), **fields}, inside=inside, usable=usable, **values
         )

@@ -138,14 +138,20 @@ def test_contradictions_go_back(rules, outgoing, subject, headers, named) -> Non
     assert all(text in decision.sentence for text in named)
 
 
-@pytest.mark.parametrize("subject", ["[plain][noenc] x", "[nosign][confidential] x", "[priv][confidential][sign] x"])
+@pytest.mark.parametrize(
+    "subject", ["[plain][noenc] x", "[nosign][confidential] x", "[priv][confidential][sign] x"]
+)
 def test_wishes_that_agree_are_no_contradiction(rules, outgoing, subject) -> None:
     assert decide(outgoing(subject), rules).outcome == "send"
 
 
 def test_nothing_usable_is_told_to_the_sender(rules, outgoing) -> None:  # S12
     decision = decide(outgoing("[confidential] x", usable=()), rules)
-    assert (decision.outcome, decision.reason, decision.rule) == ("refuse", "no-method", "asked for encryption")
+    assert (decision.outcome, decision.reason, decision.rule) == (
+        "refuse",
+        "no-method",
+        "asked for encryption",
+    )
     assert "no way" in decision.sentence
 
 
@@ -167,7 +173,8 @@ def test_hierarchy(outgoing, usable) -> None:  # S15: every combination of what 
 
 
 def test_policy_per_target_beats_the_rest(outgoing, rules) -> None:  # S16
-    own = '[[rule]]\nname = "lab"\nwhen.recipient = ["@lab.test", "*.lab.test"]\nencrypt = "must"\nmethods = ["carrier"]\n'
+    when = 'when.recipient = ["@lab.test", "*.lab.test"]'
+    own = f'[[rule]]\nname = "lab"\n{when}\nencrypt = "must"\nmethods = ["carrier"]\n'
     book = read_rules(rules.text.replace("\n[[rule]]\n", f"\n{own}\n[[rule]]\n", 1))
     for recipient, methods in [
         ("x@lab.test", CARRIER_ONLY),
@@ -181,7 +188,9 @@ def test_policy_per_target_beats_the_rest(outgoing, rules) -> None:  # S16
 
 def test_mixed_recipients_each_get_their_own(rules, outgoing) -> None:  # S13
     facts = outgoing("[confidential] x")
-    decisions = [decide(facts.to(*pair), rules) for pair in [("a@x.test", ALL), ("b@x.test", ()), ("c@x.test", None)]]
+    decisions = [
+        decide(facts.to(*pair), rules) for pair in [("a@x.test", ALL), ("b@x.test", ()), ("c@x.test", None)]
+    ]
     assert [decision.outcome for decision in decisions] == ["send", "refuse", "wait"]
 
 
@@ -271,7 +280,9 @@ def test_a_fact_that_is_not_known_now_makes_the_mail_wait(outgoing, usable, outc
 
 
 def test_what_is_unknown_does_not_matter_once_all_is_decided(outgoing) -> None:
-    first = '[[rule]]\nname = "first"\nwhen = {sender = "@inside.test"}\nencrypt = "never"\nmethods = ["smime"]\n'
+    first = (
+        '[[rule]]\nname = "first"\nwhen = {sender = "@inside.test"}\nencrypt = "never"\nmethods = ["smime"]\n'
+    )
     assert decide(outgoing(usable=None), read_rules(first + USABLE_RULES)).method == "plain"
 
 
@@ -300,17 +311,36 @@ subjects = st.lists(st.one_of(one_keyword, st.text(max_size=8)), max_size=6).map
 rule_text = st.builds(
     lambda when, says: when + says,
     st.sampled_from(
-        ["", 'when = {keyword = "confidential"}\n', 'when = {usable = "smime"}\n', 'unless = {usable = "carrier"}\n']
-        + ['when = {direction = "outgoing"}\n', "when = {inside = true}\n", 'when = {recipient = "@outside.test"}\n']
+        [
+            "",
+            'when = {keyword = "confidential"}\n',
+            'when = {usable = "smime"}\n',
+            'unless = {usable = "carrier"}\n',
+            'when = {direction = "outgoing"}\n',
+            "when = {inside = true}\n",
+            'when = {recipient = "@outside.test"}\n',
+        ]
     ),
     st.sampled_from(
-        ['encrypt = "must"\n', 'encrypt = "possible"\n', 'encrypt = "never"\n', 'methods = ["carrier"]\n']
-        + ['methods = ["smime"]\nencrypt = "must"\n', 'sign = "always"\n', 'refuse = "No."\n', "tag = true\n"]
+        [
+            'encrypt = "must"\n',
+            'encrypt = "possible"\n',
+            'encrypt = "never"\n',
+            'methods = ["carrier"]\n',
+            'methods = ["smime"]\nencrypt = "must"\n',
+            'sign = "always"\n',
+            'refuse = "No."\n',
+            "tag = true\n",
+        ]
     ),
 )
 any_facts = st.builds(
     lambda subject, **more: Facts(
-        sender="ann@inside.test", recipient="bob@outside.test", subject=subject, headers={"subject": (subject,)}, **more
+        sender="ann@inside.test",
+        recipient="bob@outside.test",
+        subject=subject,
+        headers={"subject": (subject,)},
+        **more,
     ),
     subject=subjects,
     direction=st.sampled_from(["outgoing", "incoming", "internal"]),

@@ -10,7 +10,12 @@ from securegw.policy.facts import Facts, gather
 
 def facts_of(raw: bytes, sender: str = "Ann@Inside.test", usable=("smime",)) -> Facts:
     return gather(
-        read(raw), direction="outgoing", sender=sender, recipient="Bob@Outside.test", inside=True, usable=usable
+        read(raw),
+        direction="outgoing",
+        sender=sender,
+        recipient="Bob@Outside.test",
+        inside=True,
+        usable=usable,
     )
 
 

@@ -26,7 +26,9 @@ def q_word(text: str) -> str:
 
 
 def mathematical(text: str) -> str:
-    return "".join(chr(0x1D41A + ord(char) - ord("a")) if char in "abcdefghijklmnopqrstuvwxyz" else char for char in text)
+    return "".join(
+        chr(0x1D41A + ord(char) - ord("a")) if char in "abcdefghijklmnopqrstuvwxyz" else char for char in text
+    )
 
 
 DISGUISES = {
@@ -72,7 +74,9 @@ DISGUISES = {
     "lock and tick": lambda tag: tag.replace("[", "[🔒 ").replace("]", " ✅]"),
     "digits for letters": lambda tag: tag.replace("O", "0").replace("I", "1").replace("i", "l"),
     "pictured letters": lambda tag: "".join(chr(0x1F170 + ord(c) - 65) if c in "OKPGHIN" else c for c in tag),
-    "circled": lambda tag: "".join(chr(0x24D0 + ord(c) - 97) if c in "abcdefghijklmnopqrstuvwxyz" else c for c in tag),
+    "circled": lambda tag: "".join(
+        chr(0x24D0 + ord(c) - 97) if c in "abcdefghijklmnopqrstuvwxyz" else c for c in tag
+    ),
     "small capitals": lambda tag: tag.translate(str.maketrans("secuo", "ꜱᴇᴄᴜᴏ")),
     "after padding": lambda tag: "x" * 990 + tag,
     "controls": lambda tag: "\x01".join(tag),
@@ -117,12 +121,20 @@ def test_an_honest_subject_is_unchanged(subject) -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["\u202e]KO eruces[\u202c", "\u202e[KO eruces]", "[sec\u202eeru\u202c OK]", "\u2067OK]\u2069 [secure", "a\u200f[b]"],
+    [
+        "\u202e]KO eruces[\u202c",
+        "\u202e[KO eruces]",
+        "[sec\u202eeru\u202c OK]",
+        "\u2067OK]\u2069 [secure",
+        "a\u200f[b]",
+    ],
 )
 def test_the_eye_reads_what_the_program_reads(subject) -> None:
     """Reversed text with its override would be shown as a tag; without it, it is shown as the nonsense it is."""
     cleaned = clean_subject(subject, TAGS)
-    assert not any(char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f" for char in cleaned)
+    assert not any(
+        char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f" for char in cleaned
+    )
 
 
 def test_hidden_behind_a_long_subject() -> None:
@@ -167,7 +179,9 @@ def test_codings_without_end_lose_their_brackets() -> None:
     assert "[secure]" not in clean_subject(subject, TAGS)
 
 
-disguised = st.sampled_from(["[", "]", "secure", "SEC", "ure", "ＯＫ", "ok", " ", "\u200b", "\u202e", "⟦", "&#91;", "é"])
+disguised = st.sampled_from(
+    ["[", "]", "secure", "SEC", "ure", "ＯＫ", "ok", " ", "\u200b", "\u202e", "⟦", "&#91;", "é"]
+)
 
 
 @given(st.lists(disguised, max_size=25).map("".join))
@@ -191,7 +205,15 @@ def test_a_tag_needs_letters(tag) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["X-Securegw-Verdict", "x-securegw-x", "X_SECUREGW_VERDICT", "X-SM-Incoming", "x_sm_internal", "X-ESWmail-Plain"]
+    "name",
+    [
+        "X-Securegw-Verdict",
+        "x-securegw-x",
+        "X_SECUREGW_VERDICT",
+        "X-SM-Incoming",
+        "x_sm_internal",
+        "X-ESWmail-Plain",
+    ],
 )
 def test_our_fields_go(name) -> None:
     raw = f"{name}: yes\r\n yes\r\nSubject: x\r\n\r\n{name}: body\r\n".encode()

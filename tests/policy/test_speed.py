@@ -20,7 +20,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_thousand_rules(outgoing, kind, record_property) -> None:
     own = "".join(
-        f'[[rule]]\nname = "r{number}"\n{KINDS[kind].format(number)}\nencrypt = "must"\n\n' for number in range(1000)
+        f'[[rule]]\nname = "r{number}"\n{KINDS[kind].format(number)}\nencrypt = "must"\n\n'
+        for number in range(1000)
     )
     book = read_rules(default_rules_text().replace("\n[[rule]]\n", f"\n{own}\n[[rule]]\n", 1))
     facts = outgoing("Re: [confidential] the results of last week", headers={"x-class": "none"}, size=5000)

@@ -129,7 +129,9 @@ def test_the_recipient_after_the_last_is_told_to_come_again() -> None:
 
 def test_a_hundred_thousand_recipients_are_cut_off() -> None:
     dialogue = begin()
-    heard = codes(say(dialogue, b"MAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<c@d.test>\r\n" * 100_000))
+    heard = codes(say(dialogue, b"MAIL FROM:<a@b.test>\r\n"))
+    for _ in range(100):
+        heard += codes(say(dialogue, b"RCPT TO:<c@d.test>\r\n" * 1000))
     assert heard.count(250) == 1001 and len(heard) < 2020 and heard[-1] == 421
 
 
@@ -170,7 +172,7 @@ def test_strange_names_of_clients_are_refused(name: str) -> None:
 
 def test_a_reply_is_one_printable_line_whoever_wrote_it() -> None:
     assert Reply(550, "5.7.1", "no\r\n250 yes\x1b[31m " + "x" * 999).wire() == (
-        b"550 5.7.1 no 250 yes [31m " + b"x" * 379 + b"\r\n"
+        b"550 5.7.1 no 250 yes [31m " + b"x" * 384 + b"\r\n"
     )
 
 

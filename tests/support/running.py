@@ -23,7 +23,7 @@ import attrs
 from securegw.commands.main import main as command
 from securegw.config import read
 from securegw.gateway import Settings
-from securegw.store import desk
+from securegw.store import desk, keystore
 from securegw.store.database import Database, place
 from securegw.store.items import Item
 from tests.support.ports import free_port
@@ -165,6 +165,14 @@ class Gateway:
             assert time.monotonic() < end, f"the queue is {items}\n{self.log[-3000:]}"
             time.sleep(0.05)
         return items
+
+    def certificate_of(self, address: str) -> bytes:
+        """The newest certificate of a user, DER."""
+        return bytes(self.ask(keystore.find, address=address)[0].der)
+
+    def authority(self) -> bytes:
+        """The certificate of the internal authority, DER."""
+        return bytes(self.ask(keystore.authority).der)
 
     def retry_all(self) -> None:
         """What the administrator does after a fault: try all that waits now."""

@@ -94,6 +94,12 @@ class Sink:
         found = self.wait(lambda mails: any(address in mail.recipients for mail in mails), seconds)
         return next(mail for mail in found if address in mail.recipients)
 
+    def forget(self) -> None:
+        """Begin again with nothing."""
+        with self._news:
+            self.arrived.clear()
+            self.count = 0
+
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -30,7 +30,6 @@ from securegw.mail.address import Address, parse_path
 from securegw.mail.envelope import Envelope, Source
 from securegw.store import domains, keystore, schema
 from securegw.store.database import Database
-from securegw.store.schema import TENANT
 from securegw.workers import InlineWorkers
 
 START = 1_800_000_000.0
@@ -114,7 +113,7 @@ def person(address: str, trusted_name: str = "Partner CA") -> Person:
     """A person, made once for all tests of a run."""
     authority_key, root = authority(trusted_name)
     key, der = authorities.issue(
-        authority_key, root, address=parse_path(address), name=address, kind="rsa-2048", days=900, now=START - 86400
+        authority_key, root, address=address, name=address, kind="rsa-2048", days=900, now=START - 86400
     )
     return Person(address, key, der, root)
 
@@ -246,7 +245,7 @@ class World:
         return [mail for mail in self.relay.taken if recipient in mail.recipients]
 
     def roots(self) -> Any:
-        return self.read(keystore.roots, TENANT)
+        return self.read(keystore.roots)
 
     def dump(self) -> bytes:
         """All bytes that the store holds, as a thief would find them."""
