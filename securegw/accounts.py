@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.workers import Work
 
-log = txaio.make_logger()  # type: ignore[attr-defined]
+log = txaio.make_logger()
 
 SESSION, DRAFT = "web-session", "draft"
 IDLE = 30 * 60.0

@@ -54,6 +54,8 @@ from securegw.workers import Work, Workers, WorkersSettings  # noqa: E402
 
 log = txaio.make_logger()
 
+Factory.noisy = False  # one line for each event of ours, none for each connection
+
 
 @attrs.frozen
 class GatewaySettings:
@@ -243,16 +245,16 @@ class Server:
 
     name: str
     listen: Callable[[Settings], tuple[str, ...]]
-    factory: Callable[[House, Any], Factory]
+    factory: Callable[[House, Any], Any]
 
 
-def _smtp(house: House, reactor: Any) -> Factory:
+def _smtp(house: House, reactor: Any) -> Any:
     own = house.settings.smtp
     tls = None if own.certificate is None or own.key is None else ServerTLS(own.certificate, own.key)
     return smtp_factory(house.intake, own, tls, house.settings.gateway.host, reactor)
 
 
-def _portal(house: House, reactor: Any) -> Factory:
+def _portal(house: House, reactor: Any) -> Any:
     own = house.settings.portal
     site = portal_site(house.webmail, house.accounts, house.texts, own, reactor)
     return TLSMemoryBIOFactory(ServerTLS(own.certificate, own.key), False, site)
@@ -275,7 +277,7 @@ class Doors(Service):
         self.clocks: list[TimerService] = []
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         Deferred.fromCoroutine(self._open()).addCallbacks(self.opened.callback, self._fail)
 
     async def _open(self) -> None:
@@ -310,7 +312,7 @@ class Doors(Service):
         await close_rooms(self.house)
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._close())
 
 
@@ -321,7 +323,7 @@ async def _stop(port: IListeningPort) -> None:
 
 
 def _place(port: IListeningPort) -> str:
-    host = port.getHost()
+    host: Any = port.getHost()
     return f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
 
 
@@ -350,7 +352,7 @@ class Gateway:
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
-        hosts = {name: port.getHost() for name, port in self.doors.ports.items()}
+        hosts: dict[str, Any] = {name: port.getHost() for name, port in self.doors.ports.items()}
         return {name: (host.host, host.port) for name, host in hosts.items() if hasattr(host, "port")}
 
 
@@ -374,11 +376,11 @@ def build(settings: Settings, reactor: Any) -> Gateway:
     )
     service = MultiService()
     doors = Doors(house, reactor)
-    doors.setServiceParent(service)
+    doors.setServiceParent(service)  # type: ignore[no-untyped-call]
     return Gateway(service, house, doors)
 
 
-class Options(usage.Options):  # type: ignore[misc]
+class Options(usage.Options):
     """What ``twistd securegw`` understands."""
 
     optParameters = [["config", "c", "securegw.toml", "The configuration file."]]  # noqa: RUF012

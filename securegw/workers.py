@@ -46,6 +46,10 @@ class WorkersSettings:
 class Work(Protocol):
     """The three ways to have work done; tests do all of it at once (`InlineWorkers`)."""
 
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
     def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
@@ -61,7 +65,7 @@ def limit_memory() -> None:
 
 
 class Workers:
-    """A pool of threads and a pool of spawned processes; the latter is made when first needed and again when it breaks."""
+    """A pool of threads and one of spawned processes, which is made when first needed and again when it breaks."""
 
     def __init__(self, reactor: Any, settings: WorkersSettings) -> None:
         self.reactor = reactor

@@ -24,7 +24,7 @@ from securegw.tls import ClientTLS
 
 __all__ = ["Hop", "Relay", "RelaySettings", "Reply", "Sent"]
 
-log = txaio.make_logger()  # type: ignore[attr-defined]
+log = txaio.make_logger()
 
 
 @attrs.frozen

@@ -83,7 +83,7 @@ class RelayConnection(protocol.Protocol):
         gone: Callable[[RelayConnection], None],
     ) -> None:
         self.ready: Deferred[RelayConnection] = Deferred()
-        self.usable = True
+        self.usable = self._connected = True
         self._dialogue = dialogue
         self._creator = tls.verified if verify else tls.opportunistic
         self._host = host
@@ -126,10 +126,11 @@ class RelayConnection(protocol.Protocol):
         self._watch()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        self._stop_timer()
+        self._connected = False
         why = "closed" if isinstance(reason.value, ConnectionDone) else str(reason.value) or repr(reason.value)
         self._perform(self._dialogue.lost(f"The connection to {self._host} ended: {why}"))
         self._leave()
+        self._stop_timer()
 
     # What the dialogue wants
 
@@ -158,9 +159,10 @@ class RelayConnection(protocol.Protocol):
 
     def _give_up(self, last_words: list[Event]) -> None:
         self._leave()
-        self._perform(last_words)
-        self.transport.loseConnection()
-        self._arm(LINGER, self.transport.abortConnection)
+        if self._connected:
+            self._perform(last_words)
+            self.transport.loseConnection()
+            self._arm(LINGER, self.transport.abortConnection)
 
     def _leave(self) -> None:
         if self.usable:

@@ -199,8 +199,8 @@ def fill_database(plan: Plan) -> None:
 def print_outcome(plan: Plan) -> None:
     """What was made, and what the world around it must have now."""
     if plan.host != plan.domain and not plan.host.endswith(f".{plan.domain}"):
-        print(f"securegw: note: {plan.host} is not below {plan.domain}; letters look more trustworthy when the portal's "
-              "name is below the sender's domain", file=sys.stderr)
+        note = f"{plan.host} is not below {plan.domain}; readers trust letters more whose portal is below the sender's"
+        print(f"securegw: note: {note} domain", file=sys.stderr)
     print(f"A gateway for {plan.domain} is in {plan.folder}:\n")
     for file in sorted(plan.folder.iterdir()):
         print(f"  {file.name}")

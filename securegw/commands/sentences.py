@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from sqlalchemy.exc import DatabaseError
+
 from securegw.commands.opening import Refusal
 from securegw.config import Mistakes, format_mistake
 from securegw.mail.errors import MailError
@@ -26,4 +28,6 @@ def sentences(error: Exception) -> list[str]:
         return [f"{error.sentence} ({error.detail})" if error.detail else error.sentence]
     if isinstance(error, OSError):
         return [f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else str(error)]
+    if type(error) is DatabaseError:  # its children are mistakes in statements, or told by the store in its own words
+        return [f"the database cannot be used: {error.orig}"]
     return [str(error)] if isinstance(error, PLAIN) else []

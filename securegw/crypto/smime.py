@@ -56,16 +56,17 @@ class Opened:
 
 def recognise(message: Message) -> Kind | None:
     """What the whole mail is. Two readings of its type are none (threats 23)."""
-    if message.count("Content-Type") != 1 or message.count("Content-Transfer-Encoding") > 1:
-        return None
     kind = _kind(message)
-    if kind.doubled:
+    if kind.doubled or message.count("Content-Type") != 1 or message.count("Content-Transfer-Encoding") > 1:
         return None
     if kind.word == "multipart/signed":
         return "signed" if kind.parameters.get("protocol", "").lower() in SIGNATURE_KINDS else None
-    if kind.word not in CMS_KINDS and not _named_p7m(kind):
-        return None
-    if kind.parameters.get("smime-type", "").lower() == "certs-only":
+    return _cms_kind(message) if kind.word in CMS_KINDS or _named_p7m(kind) else None
+
+
+def _cms_kind(message: Message) -> Kind | None:
+    """What it is by its first bytes: the parameter smime-type is often missing and sometimes wrong."""
+    if _kind(message).parameters.get("smime-type", "").lower() == "certs-only":
         return None
     try:
         return BY_CONTENT.get(kind_at_start(_decoded(message, LOOK)))
@@ -247,7 +248,7 @@ def _read_detached(message: Message) -> tuple[Signed, Message]:
 
 
 def _two_parts(message: Message) -> tuple[bytes, Message]:
-    """The bytes that are signed, and the signature: two parts and no more (RFC 1847 2.1); a third would be shown too."""
+    """The bytes that are signed, and the signature: two parts, no more (RFC 1847 2.1): a third would be shown too."""
     boundary = _kind(message).parameters.get("boundary", "").encode("ascii", "replace")
     if not 0 < len(boundary) <= 70:
         raise NotExamined(detail="no boundary")

@@ -1,4 +1,4 @@
-"""What was found out about a mail that came in: is it sealed, is it whole, who vouches for the signer, is he the author.
+"""What was found out about a mail that came in: was it sealed, is it whole, who vouches for the signer, who is he.
 
 Not one word "secure": whole, trusted and from the author are three answers, and only all three together are a good
 signature (SEC2). RFC 8551, RFC 8550 3 and 4.

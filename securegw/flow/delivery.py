@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import txaio
@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from securegw import config, counters
 from securegw.clients.relay import Hop, Reply
+from securegw.clients.smtp_dialogue import Tls
 from securegw.config import setting
 from securegw.mail import message as messages
 from securegw.mail.address import parse_path
@@ -28,18 +29,22 @@ if TYPE_CHECKING:
     from securegw.clients.mx import Resolver
     from securegw.clients.relay import Relay
     from securegw.flow.claims import Claims
+    from securegw.flow.journey import Finished
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
     from securegw.store.database import Database
     from securegw.store.domains import Route
+    from securegw.store.items import Outcome
     from securegw.store.queue import Item, Recipient
     from securegw.workers import Work
 
 log = txaio.make_logger()
 
-delivered = counters.declare("securegw_delivered", "Recipients whose mail the next hop has taken.")
-deferred = counters.declare("securegw_deferred", "Recipients whose mail waits for another try.")
-failed = counters.declare("securegw_failed", "Recipients whose mail came back.")
+COUNTERS = {
+    "done": counters.declare("securegw_delivered", "Recipients whose mail the next hop has taken."),
+    "waiting": counters.declare("securegw_deferred", "Tries after which a recipient's mail waits for another."),
+    "failed": counters.declare("securegw_failed", "Recipients whose mail came back."),
+}
 
 HOP = re.compile(r"(?:\[([^\]\s]+)\]|([^\[\]:\s]+))(?::(\d{1,5}))?")
 MINUTE = 60.0
@@ -123,25 +128,25 @@ class Delivery:
         """Where a route leads: ``[host]:port`` as it stands, ``host`` and bare domains by MX."""
         if not route.hop:
             hosts = await self.resolver.mx(domain)
-            return Hop(tuple((host, 25) for host in hosts), tls=route.tls, name=domain)
+            return Hop(tuple((host, 25) for host in hosts), tls=cast(Tls, route.tls), name=domain)
         host, port, as_it_stands = split_hop(route.hop)
         if as_it_stands:
-            return Hop(((host, port),), tls=route.tls, name=route.hop)
+            return Hop(((host, port),), tls=cast(Tls, route.tls), name=route.hop)
         hosts = await self.resolver.mx(host)
-        return Hop(tuple((each, port) for each in hosts), tls=route.tls, name=route.hop)
+        return Hop(tuple((each, port) for each in hosts), tls=cast(Tls, route.tls), name=route.hop)
 
     def _settle(self, recipient: Recipient, replies: dict[str, Reply], item: Item) -> Recipient:
         reply = replies.get(recipient.address)
         if reply is None:
             return recipient
-        if reply.code // 100 == 2:
-            state, counter = "done", delivered
-        elif reply.code // 100 == 5 or self._is_old(item):
-            state, counter = "failed", failed
-        else:
-            state, counter = "waiting", deferred
-        counter.inc()
+        state = self._state(reply, item)
+        COUNTERS[state].inc()
         return attrs.evolve(recipient, state=state, reply=f"{reply.code} {reply.status} {reply.text}"[:500])
+
+    def _state(self, reply: Reply, item: Item) -> Outcome:
+        if reply.code // 100 == 2:
+            return "done"
+        return "failed" if reply.code // 100 == 5 or self._is_old(item) else "waiting"
 
     def _is_old(self, item: Item) -> bool:
         return self.now() - item.received > self.settings.life
@@ -173,7 +178,7 @@ class Delivery:
             if finished.entry.session is not None:
                 self.claims.take(finished.entry.item(), finished.raw)
 
-    def _notices(self, item: Item, raw: bytes, failures: list[Recipient]) -> tuple:  # type: ignore[type-arg]
+    def _notices(self, item: Item, raw: bytes, failures: list[Recipient]) -> tuple[Finished, ...]:
         reports = [
             Failure(
                 recipient=recipient.address,

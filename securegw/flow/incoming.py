@@ -70,7 +70,8 @@ class Incoming:
             told = self.notices.about(accepted.item, accepted.message, (failure,), self.now())
             return Treatment(finished=told)
         row = queue.Recipient(str(recipient), decision=decision.as_dict())
-        raw, steps = clean, ()
+        raw = clean
+        steps: tuple[Step, ...] = ()
         if smime.recognise(messages.read(clean)) is not None:
             opened = await self._open(clean, recipient)
             raw = marked(opened.raw, mark_of(opened.verdict), decision, self.host)

@@ -12,6 +12,7 @@ import attrs
 
 from securegw.policy.rules import Rules, default_rules_text, read_rules
 from securegw.store import domains, rulebook
+from securegw.store.domains import Domain, Route
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.workers import Work
 
-BY_MX = domains.Route(pattern="*", hop="", tls="may")
+BY_MX = Route(pattern="*", hop="", tls="may")
 
 
 @attrs.frozen
 class Picture:
     """The managed domains by name, the routes by pattern, and the rules in force."""
 
-    domains: dict[str, domains.Domain] = attrs.field(factory=dict)
-    routes: dict[str, domains.Route] = attrs.field(factory=dict)
+    domains: dict[str, Domain] = attrs.field(factory=dict)
+    routes: dict[str, Route] = attrs.field(factory=dict)
     version: int = 0
     rules: Rules = attrs.field(factory=lambda: read_rules(default_rules_text()))
 
@@ -53,11 +54,11 @@ class Places:
         """Whether mail to this address is for one of our domains."""
         return address.domain in self.picture.domains
 
-    def route(self, address: Address) -> domains.Route:
+    def route(self, address: Address) -> Route:
         """The way to an address: its own domain's, a domain's route, the route for all, else by MX."""
         ours = self.picture.domains.get(address.domain)
         if ours is not None:
-            return domains.Route(pattern=ours.name, hop=ours.route, tls=ours.tls)
+            return Route(pattern=ours.name, hop=ours.route, tls=ours.tls)
         routes = self.picture.routes
         return routes.get(address.domain) or routes.get("*") or BY_MX
 

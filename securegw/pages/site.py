@@ -19,7 +19,7 @@ from securegw.pages.bodies import BodyRules
 from securegw.pages.rates import network_of
 from securegw.pages.request import PageRequest
 
-log = txaio.make_logger()  # type: ignore[attr-defined]
+log = txaio.make_logger()
 
 HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0

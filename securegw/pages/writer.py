@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from securegw.pages.request import PageRequest
     from securegw.pages.settings import PortalSettings
 
-log = txaio.make_logger()  # type: ignore[attr-defined]
+log = txaio.make_logger()
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 

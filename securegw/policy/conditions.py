@@ -144,15 +144,11 @@ _PATTERNS = 'an address, "@domain" or "*.domain" (all below it), or a list of th
 _SWITCH = "true or false"
 
 CONDITIONS: tuple[Condition, ...] = (
-    Condition(
-        "direction", 0, "one or several of: " + ", ".join(DIRECTIONS), "Where the mail goes.", _direction
-    ),
+    Condition("direction", 0, "one or several of: " + ", ".join(DIRECTIONS), "Where the mail goes.", _direction),
     Condition("inside", 1, _SWITCH, "An authenticated sender of ours.", _switch(lambda facts: facts.inside)),
     Condition("may_sign", 1, _SWITCH, "The sender may sign.", _switch(lambda facts: facts.may_sign)),
     Condition("may_encrypt", 1, _SWITCH, "The sender may encrypt.", _switch(lambda facts: facts.may_encrypt)),
-    Condition(
-        "calendar", 1, _SWITCH, "A meeting request and nothing else.", _switch(lambda facts: facts.calendar)
-    ),
+    Condition("calendar", 1, _SWITCH, "A meeting request and nothing else.", _switch(lambda facts: facts.calendar)),
     Condition("notice", 1, _SWITCH, "Automatic mail (RFC 3834).", _switch(lambda facts: facts.notice)),
     Condition("size_over", 1, 'a size such as "10 MB"', "Larger than this.", _size_over),
     Condition("keyword", 2, "names from [keywords]", "The sender asked for one of these.", _keyword),
@@ -165,7 +161,5 @@ CONDITIONS: tuple[Condition, ...] = (
         "The envelope sender.",
         _address(lambda facts: facts.sender),
     ),
-    Condition(
-        "header", 4, '{ name = "text" }, * for anything, or a list of texts', "Outer header fields.", _header
-    ),
+    Condition("header", 4, '{ name = "text" }, * for anything, or a list of texts', "Outer header fields.", _header),
 )

@@ -39,9 +39,7 @@ def _method(decision: Decision) -> str:
 def _signature(decision: Decision) -> str:
     if not decision.sign:
         return "sign: no"
-    return (
-        "sign: yes, else not sent" if decision.must_sign else "sign: yes, with a certificate if there is one"
-    )
+    return "sign: yes, else not sent" if decision.must_sign else "sign: yes, with a certificate if there is one"
 
 
 def _ruling(ruling: Ruling) -> str:

@@ -59,9 +59,7 @@ class Facts:
     @cached_property
     def folded(self) -> dict[str, tuple[str, ...]]:
         """The headers as patterns are compared with them: no case, no white space around; folded once a mail."""
-        return {
-            name: tuple(value.strip().casefold() for value in values) for name, values in self.headers.items()
-        }
+        return {name: tuple(value.strip().casefold() for value in values) for name, values in self.headers.items()}
 
     def to(self, recipient: str, usable: Iterable[str] | None, direction: Direction | None = None) -> Facts:
         """The same mail for another recipient, without reading it again."""
@@ -124,11 +122,14 @@ def _is_calendar(message: Message, headers: Mapping[str, tuple[str, ...]]) -> bo
 
 
 def _only_calendar(part: Part) -> bool:
+    if part.ambiguous:
+        return False
     if part.kind == "text/calendar":
         return True
     kinds = [child.kind for child in part.children]
     return (
         part.kind == "multipart/alternative"
         and "text/calendar" in kinds
+        and not any(child.ambiguous for child in part.children)
         and all(kind in {"text/plain", "text/html", "text/calendar"} for kind in kinds)
     )

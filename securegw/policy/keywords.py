@@ -79,9 +79,7 @@ class Keywords:
         )
 
     def _copies(self, facts: Facts) -> tuple[str, ...]:
-        return tuple(
-            name for name in COPIES if any(self.remove(value)[1] for value in facts.headers.get(name, ()))
-        )
+        return tuple(name for name in COPIES if any(self.remove(value)[1] for value in facts.headers.get(name, ())))
 
 
 def read_bracket(text: object) -> str:

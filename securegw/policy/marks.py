@@ -26,7 +26,8 @@ SUBJECT_FIELDS = ("subject", "thread-topic")
 _ROUNDS = 5
 
 _WORD = re.compile(r"=\?([^?\s*]{1,40})(\*[^?\s]{0,40})?\?")
-_COMMENT_MARK = re.compile(r"[()]|\\.", re.DOTALL)
+# A step through white space and comments: within a comment everything else is passed over, outside it ends them.
+_COMMENT_MARK = re.compile(r"[()]|\\.|[^\s()\\]+|\\", re.DOTALL)
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s;()"]+)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -112,14 +113,9 @@ def _identity(name: str) -> str:
 
 def _behind_comments(value: str) -> str | None:
     """The value behind leading white space and comments (RFC 5322 3.2.2); None if one never ends."""
-    rest = value.lstrip()
-    while rest.startswith("("):
-        depth = 0
-        for mark in _COMMENT_MARK.finditer(rest):
-            depth += {"(": 1, ")": -1}.get(mark[0], 0)
-            if depth == 0:
-                rest = rest[mark.end() :].lstrip()
-                break
-        else:
-            return None
-    return rest
+    depth = 0
+    for mark in _COMMENT_MARK.finditer(value):
+        depth += {"(": 1, ")": -1}.get(mark[0], 0)
+        if depth <= 0 and (mark[0] != ")" or depth < 0):
+            return value[mark.start() :]
+    return None if depth else ""

@@ -72,6 +72,11 @@ def read_text_pattern(text: object) -> str:
     return text.strip().casefold()
 
 
+def longest_piece(pattern: str) -> str:
+    """A text that stands in every value that the pattern fits."""
+    return max(pattern.split("*"), key=len)
+
+
 def values_test(patterns: Iterable[str]) -> ValuesTest:
     """A test for the folded values of a field: does one of these patterns fit one of them?"""
     found = list(patterns)

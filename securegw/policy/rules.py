@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -21,8 +21,8 @@ from securegw.policy.decision import Value
 from securegw.policy.keywords import Keywords, read_bracket, read_control_field
 from securegw.policy.mistakes import Mistake, RuleMistakes, line_of, lines
 from securegw.policy.mistakes import Path as Place
-from securegw.policy.patterns import read_address_pattern
-from securegw.policy.ruleset import ALWAYS, Anchor, Rule, Rules, index_of
+from securegw.policy.patterns import longest_piece, read_address_pattern, read_text_pattern
+from securegw.policy.ruleset import ALWAYS, HEADER, Anchor, Rule, Rules, index_of
 
 __all__ = ["Mistake", "Rule", "RuleMistakes", "Rules", "default_rules_text", "read_rules", "rules_file"]
 
@@ -50,9 +50,7 @@ def default_rules_text() -> str:
     return rules_file().read_text("utf-8")
 
 
-def read_rules(
-    text: str, file: str = "rules.toml", *, version: int = 0, methods: Sequence[str] = METHODS
-) -> Rules:
+def read_rules(text: str, file: str = "rules.toml", *, version: int = 0, methods: Sequence[str] = METHODS) -> Rules:
     """Read a rule document, or raise RuleMistakes with everything that is wrong in it."""
     document = _parse(text, file)
     reader = _Reader(document, file, lines(text), tuple(methods))
@@ -95,9 +93,7 @@ class _Reader:
         near = get_close_matches(name, known, 1)
         self._wrong((*path, name), "unknown", near[0] if near else ", ".join(known))
 
-    def _tried(
-        self, path: Place, wanted: str, read: Callable[P, T], *args: P.args, **named: P.kwargs
-    ) -> T | None:
+    def _tried(self, path: Place, wanted: str, read: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
         """What ``read`` returns, or None and a mistake."""
         try:
             return read(*args, **named)
@@ -213,8 +209,8 @@ def _anchors(when: Mapping[str, Any]) -> tuple[Anchor, ...]:
     try:
         for name, read in _ANCHORED.items():
             if name in when:
-                return tuple((name, value) for value in read(when[name]))
-    except (ValueError, AttributeError):
+                return tuple(read(when[name]))
+    except (ValueError, AttributeError, StopIteration):
         pass
     return (ALWAYS,)
 
@@ -223,10 +219,16 @@ def _patterns(value: object) -> set[str]:
     return {read_address_pattern(text) for text in as_list(value)}
 
 
-# The most telling condition first. Any of the fields of ``header`` must be there; one is enough to find the rule.
-_ANCHORED: Mapping[str, Callable[[Any], Iterable[str]]] = {
-    "keyword": lambda value: {str(name) for name in as_list(value)},
-    "recipient": _patterns,
-    "sender": _patterns,
-    "header": lambda value: [name.lower() for name in value][:1],
+def _pieces(fields: Mapping[str, object]) -> set[Anchor]:
+    """All the named fields must fit; so the first of them is enough to find the rule."""
+    name, texts = next(iter(fields.items()))
+    return {(HEADER + name.lower(), longest_piece(read_text_pattern(text))) for text in as_list(texts)}
+
+
+# The most telling condition first.
+_ANCHORED: Mapping[str, Callable[[Any], set[Anchor]]] = {
+    "keyword": lambda value: {("keyword", str(name)) for name in as_list(value)},
+    "recipient": lambda value: {("recipient", pattern) for pattern in _patterns(value)},
+    "sender": lambda value: {("sender", pattern) for pattern in _patterns(value)},
+    "header": _pieces,
 }

@@ -16,15 +16,21 @@ from securegw.policy.facts import Facts
 from securegw.policy.keywords import Keywords
 from securegw.policy.patterns import anchors
 
-# What must be true of a mail for a rule to be asked at all: (condition, value).
+# What must be true of a mail for a rule to be asked at all: (condition, value). For ``header`` the condition is
+# followed by the name of the field, and the value is a piece of text in it.
 Anchor = tuple[str, str]
 
 ALWAYS: Anchor = ("", "")
+HEADER = "header "
 
 
 @attrs.frozen
 class Rule:
-    """One ``[[rule]]``: what it is called, when it holds, and what it then says of which aspects."""
+    """One ``[[rule]]``: what it is called, when it holds, and what it then says of which aspects.
+
+    ``by_keyword`` tells that it holds because the sender asked for it. One of ``anchors`` is true of every mail for
+    which the rule holds.
+    """
 
     name: str
     reason: str
@@ -32,6 +38,41 @@ class Rule:
     checks: tuple[Check, ...] = attrs.field(default=(), eq=False, repr=False)
     by_keyword: bool = False
     anchors: tuple[Anchor, ...] = (ALWAYS,)
+
+
+@attrs.frozen
+class Index:
+    """Which rules to ask: most of a thousand rules have no say in a given mail, and looking that up is cheap."""
+
+    anchored: Mapping[Anchor, Sequence[int]] = attrs.field(hash=False)
+    worded: Mapping[str, Sequence[tuple[str, int]]] = attrs.field(hash=False)
+
+    def candidates(self, facts: Facts, asked: frozenset[str]) -> list[int]:
+        """The numbers of the rules that could hold, in order."""
+        numbers = {number for anchor in _anchors(facts, asked) for number in self.anchored.get(anchor, ())}
+        for name, pieces in self.worded.items():
+            for value in facts.folded.get(name, ()):
+                numbers.update([number for piece, number in pieces if piece in value])
+        return sorted(numbers)
+
+
+def _anchors(facts: Facts, asked: frozenset[str]) -> Iterator[Anchor]:
+    yield ALWAYS
+    yield from (("keyword", keyword) for keyword in asked)
+    yield from (("recipient", pattern) for pattern in anchors(facts.recipient))
+    yield from (("sender", pattern) for pattern in anchors(facts.sender))
+
+
+def index_of(rules: Sequence[Rule]) -> Index:
+    anchored: dict[Anchor, list[int]] = {}
+    worded: dict[str, list[tuple[str, int]]] = {}
+    for number, rule in enumerate(rules):
+        for condition, value in rule.anchors:
+            if condition.startswith(HEADER):
+                worded.setdefault(condition.removeprefix(HEADER), []).append((value, number))
+            else:
+                anchored.setdefault((condition, value), []).append(number)
+    return Index(anchored, worded)
 
 
 @attrs.frozen
@@ -43,38 +84,16 @@ class Rules:
     methods: tuple[str, ...]
     keywords: Keywords = attrs.field(eq=False, repr=False)
     rules: tuple[Rule, ...] = attrs.field(eq=False, repr=False)
-    index: Mapping[Anchor, tuple[int, ...]] = attrs.field(eq=False, repr=False)
+    index: Index = attrs.field(eq=False, repr=False)
 
     @property
     def digest(self) -> str:
         """SHA-256 of the text: names the document in the audit trail, whatever node reads it."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def holding(self, facts: Facts, asked: frozenset[str]) -> Iterator[tuple[Rule, bool]]:
         """The rules that hold, in order; False beside one of which it cannot be known now."""
-        for number in self._candidates(facts, asked):
+        for number in self.index.candidates(facts, asked):
             answer = all_hold(self.rules[number].checks, facts, asked)
             if answer is not False:
                 yield self.rules[number], answer is True
-
-    def _candidates(self, facts: Facts, asked: frozenset[str]) -> Sequence[int]:
-        numbers = {
-            number for anchor in (ALWAYS, *_anchors(facts, asked)) for number in self.index.get(anchor, ())
-        }
-        return sorted(numbers)
-
-
-def _anchors(facts: Facts, asked: frozenset[str]) -> Iterator[Anchor]:
-    yield from (("keyword", keyword) for keyword in asked)
-    yield from (("recipient", pattern) for pattern in anchors(facts.recipient))
-    yield from (("sender", pattern) for pattern in anchors(facts.sender))
-    yield from (("header", name) for name in facts.headers)
-
-
-def index_of(rules: Sequence[Rule]) -> dict[Anchor, tuple[int, ...]]:
-    """Which rules to ask: one about a keyword, an address or a field is found under it, all others always."""
-    found: dict[Anchor, list[int]] = {}
-    for number, rule in enumerate(rules):
-        for anchor in rule.anchors:
-            found.setdefault(anchor, []).append(number)
-    return {anchor: tuple(numbers) for anchor, numbers in found.items()}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from securegw.flow.webmail import Webmail
     from securegw.mail.texts import Texts
 
-log = txaio.make_logger()  # type: ignore[attr-defined]
+log = txaio.make_logger()
 
 REPLY = re.compile(r"/letter/[^/]+/reply")
 

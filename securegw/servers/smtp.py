@@ -45,7 +45,7 @@ from securegw.servers.smtp_events import (
 )
 from securegw.tls import ServerTLS
 
-log = txaio.make_logger()  # type: ignore[attr-defined]
+log = txaio.make_logger()
 
 LINGER = 10.0  # seconds a peer has to take our last reply
 SLOWEST = 1000  # bytes a second; a slower text does not end (threat: one byte every ten seconds)

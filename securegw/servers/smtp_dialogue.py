@@ -164,11 +164,12 @@ class SmtpDialogue:
         wary, self._wary = self._wary, False
         try:
             verb, argument = split_line(line)
-            if verb in FOREIGN or (wary and verb not in COMMANDS):
-                return self._hang_up(Reply(554, "5.5.1", "This is an SMTP server"), "not SMTP")
-            if verb not in COMMANDS:
+            if verb in COMMANDS:
+                COMMANDS[verb](self, argument)
+            elif wary or verb in FOREIGN:
+                self._hang_up(Reply(554, "5.5.1", "This is an SMTP server"), "not SMTP")
+            else:
                 raise Complaint(500, "5.5.1", "Command not known")
-            COMMANDS[verb](self, argument)
         except Complaint as complaint:
             self._complain(complaint.reply)
 

@@ -32,6 +32,8 @@ class DatabaseTaken(Exception):
 
 def is_trouble(error: BaseException) -> bool:
     """True if the database failed, not the statement."""
+    if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return False  # SQLite's word for nonsense in SQL
     return isinstance(error, (OperationalError, InterfaceError, DisconnectionError, PoolTimeout))
 
 

@@ -80,9 +80,8 @@ def test_every_command_refuses_it_the_same_way(run: Run, ten: Path) -> None:
 def test_the_gateway_itself_opens_no_port(ten: Path) -> None:
     twistd = Path(sys.executable).parent / "twistd"
     words = [str(twistd), "-n", "--pidfile=", "securegw", "--config", str(ten)]
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False, cwd=ten.parent, env=environment)
+    where = {"cwd": ten.parent, "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}}
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False, **where)
     assert ended.returncode != 0
     assert_all_ten(ten, ended.stderr)
     assert "Traceback" not in ended.stderr

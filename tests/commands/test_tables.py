@@ -40,6 +40,7 @@ def test_a_tree_shows_parts_below_their_name(capsys: pytest.CaptureFixture[str])
 
 
 def test_cells() -> None:
-    assert [cell(value) for value in (True, False, None, ("a", "b"), {"a": True})] == ["yes", "no", "-", "a, b", "a=yes"]
+    values = (True, False, None, ("a", "b"), {"a": True})
+    assert [cell(value) for value in values] == ["yes", "no", "-", "a, b", "a=yes"]
     assert moment(0) is None
     assert moment(86400.5) == "1970-01-02T00:00:00Z"

@@ -66,9 +66,7 @@ def test_a_mail_without_any_mime_header_can_be_signed_and_sealed(
 
 
 @pytest.mark.parametrize("gcm", [False, True])
-def test_encrypted_and_opened_is_the_same_mail(
-    ann: Person, bob: Person, eve: Person, mail: bytes, gcm: bool
-) -> None:
+def test_encrypted_and_opened_is_the_same_mail(ann: Person, bob: Person, eve: Person, mail: bytes, gcm: bool) -> None:
     sealed = smime.encrypt(mail, [ann.der, bob.der, eve.der], gcm=gcm)
     assert b"blood" not in sealed and b"the results" in sealed
     for person in (ann, bob, eve):

@@ -104,9 +104,7 @@ def test_openssl_opens_what_we_encrypt(
     ids=" ".join,
 )
 @pytest.mark.parametrize("reader", ["ann", "eve"])
-def test_we_open_what_openssl_encrypts(
-    peer: Peer, ann: Person, eve: Person, options: list[str], reader: str
-) -> None:
+def test_we_open_what_openssl_encrypts(peer: Peer, ann: Person, eve: Person, options: list[str], reader: str) -> None:
     person = {"ann": ann, "eve": eve}[reader]
     certificates = [peer.person(ann)[0], peer.person(eve)[0]]
     sealed = peer.encrypt(*options, *certificates)

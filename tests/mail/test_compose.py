@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import email
 import email.policy
+from collections.abc import Mapping
 from email.message import EmailMessage
+from types import MappingProxyType
 from typing import cast
 
 import pytest
@@ -14,15 +16,16 @@ from securegw.mail.mime import bodies, parse
 from securegw.mail.texts import Text
 
 ANN = Mailbox("Ann Kern", parse_path("ann@inside.test"))
+SHORT = plain("s", "t")
 BOB = parse_path("bob@outside.test")
 
 
 def written(
-    text: Text = plain("s", "t"),
+    text: Text = SHORT,
     *,
     sender: Mailbox | Address | str = ANN,
     to: tuple[Mailbox | Address, ...] = (BOB,),
-    headers: dict[str, str] = {},
+    headers: Mapping[str, str] = MappingProxyType({}),
     attachments: tuple[Attachment, ...] = (),
 ) -> bytes:
     raw = compose(

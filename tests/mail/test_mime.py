@@ -46,7 +46,7 @@ def test_offsets_cut_exactly() -> None:
         ("base64", b"a", b""),
         ("base64", b"====", b""),
         ("quoted-printable", b"h=C3=A4 =\r\nx=\r\n", b"h\xc3\xa4 x"),
-        ("quoted-printable", b"100=% =", b"100=% ="),
+        ("quoted-printable", b"100=% =", b"100=% "),
         ("7bit", b"a=3D", b"a=3D"),
         ("x-unknown", b"a", b"a"),
         ("", b"a", b"a"),
@@ -215,7 +215,7 @@ def test_hostile_structures_cost_linear_time(raw: bytes) -> None:
 
 
 def test_a_deep_tree_of_a_large_mail_is_quick() -> None:
-    raw = leaf("text/plain", b"x" * 70 + b"\r\n") * 1
+    raw = leaf("text/plain", b"x" * 70 + b"\r\n")
     big = leaf("application/pdf", b"QUJD" * 1_000_000)
     raw = multi("mixed", raw, big, boundary="b0")
     for level in range(1, 45):

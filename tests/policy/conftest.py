@@ -35,8 +35,6 @@ def outgoing() -> Callable[..., Facts]:
             "recipient": "bob@outside.test",
             **more,
         }
-        return Facts(
-            subject=subject, headers={"subject": (subject,), **fields}, inside=inside, usable=usable, **values
-        )
+        return Facts(subject=subject, headers={"subject": (subject,), **fields}, inside=inside, usable=usable, **values)
 
     return make

@@ -138,9 +138,7 @@ def test_contradictions_go_back(rules, outgoing, subject, headers, named) -> Non
     assert all(text in decision.sentence for text in named)
 
 
-@pytest.mark.parametrize(
-    "subject", ["[plain][noenc] x", "[nosign][confidential] x", "[priv][confidential][sign] x"]
-)
+@pytest.mark.parametrize("subject", ["[plain][noenc] x", "[nosign][confidential] x", "[priv][confidential][sign] x"])
 def test_wishes_that_agree_are_no_contradiction(rules, outgoing, subject) -> None:
     assert decide(outgoing(subject), rules).outcome == "send"
 
@@ -188,9 +186,7 @@ def test_policy_per_target_beats_the_rest(outgoing, rules) -> None:  # S16
 
 def test_mixed_recipients_each_get_their_own(rules, outgoing) -> None:  # S13
     facts = outgoing("[confidential] x")
-    decisions = [
-        decide(facts.to(*pair), rules) for pair in [("a@x.test", ALL), ("b@x.test", ()), ("c@x.test", None)]
-    ]
+    decisions = [decide(facts.to(*pair), rules) for pair in [("a@x.test", ALL), ("b@x.test", ()), ("c@x.test", None)]]
     assert [decision.outcome for decision in decisions] == ["send", "refuse", "wait"]
 
 
@@ -280,9 +276,7 @@ def test_a_fact_that_is_not_known_now_makes_the_mail_wait(outgoing, usable, outc
 
 
 def test_what_is_unknown_does_not_matter_once_all_is_decided(outgoing) -> None:
-    first = (
-        '[[rule]]\nname = "first"\nwhen = {sender = "@inside.test"}\nencrypt = "never"\nmethods = ["smime"]\n'
-    )
+    first = '[[rule]]\nname = "first"\nwhen = {sender = "@inside.test"}\nencrypt = "never"\nmethods = ["smime"]\n'
     assert decide(outgoing(usable=None), read_rules(first + USABLE_RULES)).method == "plain"
 
 

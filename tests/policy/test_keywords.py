@@ -84,9 +84,7 @@ def test_only_from_inside(rules, field) -> None:
     assert (asked.keywords, asked.subject) == (frozenset(), None)
 
 
-pieces = st.sampled_from(
-    ["[", "]", "conf", "idential", "[confidential]", "[plain]", "pl", "ain", " ", "\u200b", "x"]
-)
+pieces = st.sampled_from(["[", "]", "conf", "idential", "[confidential]", "[plain]", "pl", "ain", " ", "\u200b", "x"])
 
 
 @given(st.lists(pieces, max_size=30).map("".join))
@@ -116,9 +114,7 @@ def test_linear_in_the_length(rules) -> None:
     assert (rest, found) == ("", {"confidential"})
 
 
-@pytest.mark.parametrize(
-    "text", ["plain", "[]", "[ ]", "[a][b]", "[[a]]", "[a\n]", 3, "[" + "a" * 90 + "]", "[!]"]
-)
+@pytest.mark.parametrize("text", ["plain", "[]", "[ ]", "[a][b]", "[[a]]", "[a\n]", 3, "[" + "a" * 90 + "]", "[!]"])
 def test_what_cannot_be_a_keyword(text) -> None:
     with pytest.raises(ValueError):
         read_bracket(text)

@@ -74,9 +74,7 @@ DISGUISES = {
     "lock and tick": lambda tag: tag.replace("[", "[🔒 ").replace("]", " ✅]"),
     "digits for letters": lambda tag: tag.replace("O", "0").replace("I", "1").replace("i", "l"),
     "pictured letters": lambda tag: "".join(chr(0x1F170 + ord(c) - 65) if c in "OKPGHIN" else c for c in tag),
-    "circled": lambda tag: "".join(
-        chr(0x24D0 + ord(c) - 97) if c in "abcdefghijklmnopqrstuvwxyz" else c for c in tag
-    ),
+    "circled": lambda tag: "".join(chr(0x24D0 + ord(c) - 97) if c in "abcdefghijklmnopqrstuvwxyz" else c for c in tag),
     "small capitals": lambda tag: tag.translate(str.maketrans("secuo", "ꜱᴇᴄᴜᴏ")),
     "after padding": lambda tag: "x" * 990 + tag,
     "controls": lambda tag: "\x01".join(tag),
@@ -132,9 +130,7 @@ def test_an_honest_subject_is_unchanged(subject) -> None:
 def test_the_eye_reads_what_the_program_reads(subject) -> None:
     """Reversed text with its override would be shown as a tag; without it, it is shown as the nonsense it is."""
     cleaned = clean_subject(subject, TAGS)
-    assert not any(
-        char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f" for char in cleaned
-    )
+    assert not any(char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f" for char in cleaned)
 
 
 def test_hidden_behind_a_long_subject() -> None:

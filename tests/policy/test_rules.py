@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securegw.policy.actions import ACTIONS
-from securegw.policy.conditions import CONDITIONS
+from securegw.policy.conditions import CONDITIONS, all_hold
 from securegw.policy.decide import decide
 from securegw.policy.patterns import read_address_pattern, read_text_pattern, values_test
 from securegw.policy.rules import RuleMistakes, default_rules_text, read_rules, rules_file
@@ -158,9 +158,7 @@ def test_text_patterns_agree_with_the_slow_way(pattern, value) -> None:
         assert fits(pattern, value) is slow(pattern, value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "bob", "@", "bob@", "*@x.test", "a@*.test", "*.", "@ä.test", "@a..b", 3, None]
-)
+@pytest.mark.parametrize("text", ["", "bob", "@", "bob@", "*@x.test", "a@*.test", "*.", "@ä.test", "@a..b", 3, None])
 def test_bad_address_patterns(text) -> None:
     with pytest.raises(ValueError):
         read_address_pattern(text)
@@ -268,3 +266,33 @@ def test_nothing_but_mistakes_is_ever_raised(text) -> None:
         read_rules(text)
     except RuleMistakes as found:
         assert found.mistakes
+
+
+WHENS = (
+    'recipient = "@outside.test"',
+    'recipient = ["*.test", "x@y.test"]',
+    'sender = "<>"',
+    'sender = ["ann@inside.test", "*.inside.test"]',
+    'header = {subject = "he*o", x-class = "*"}',
+    'header = {X-Class = ["*", "red"]}',
+    'header = {x-class = ["a*bc*d", "*red*"]}',
+    'keyword = ["k", "l"]',
+    'direction = "outgoing"',
+)
+
+
+@given(
+    st.lists(st.sampled_from(WHENS), min_size=1, max_size=2, unique_by=lambda when: when.split()[0]),
+    st.sampled_from(["bob@outside.test", "b@a.b.test", "x@y.test", "x@other.example"]),
+    st.sampled_from(["ann@inside.test", "", "carl@a.inside.test"]),
+    st.sampled_from(["hello", "[k] heo", "HE[L]O"]),
+    st.sampled_from([{}, {"x-class": "Red"}, {"X-Class": "infrared"}, {"x-class": "a bc d"}]),
+)
+def test_the_index_hides_no_rule_that_holds(outgoing, whens, recipient, sender, subject, headers) -> None:
+    book = read_rules(
+        f'[keywords]\nk = "[k]"\nl = "[l]"\n[[rule]]\nname = "r"\nwhen = {{ {", ".join(whens)} }}\ntag = true\n'
+    )
+    facts = outgoing(subject, recipient=recipient, sender=sender, headers=headers)
+    asked = book.keywords.read(facts).keywords
+    found = [rule.name for rule, _ in book.holding(facts, asked)]
+    assert found == [rule.name for rule in book.rules if all_hold(rule.checks, facts, asked)]

@@ -2,20 +2,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from securegw.config import describe, read, section
-from securegw.mail.errors import DiskFull, Later, StoreBusy
+from securegw.mail.errors import DiskFull, StoreBusy
 from securegw.store import engine, queue, schema, settings, writer
 from securegw.store.database import Database, DatabaseSettings, place
 from securegw.store.troubles import DatabaseTaken
@@ -175,8 +176,10 @@ def test_a_large_crowd_is_served_in_order(database: Database) -> None:
 
 
 def test_a_reader_cannot_write(database: Database) -> None:
-    with pytest.raises(Exception, match=r"readonly|read-only"):
+    with pytest.raises((StoreBusy, DBAPIError)) as caught:
         database.read(settings.put, "a", 1).result()
+    assert re.search("readonly|read-only", getattr(caught.value, "detail", "") or str(caught.value))
+    assert database.read(settings.everything).result() == {}
 
 
 def test_a_reader_sees_one_moment(database: Database) -> None:
@@ -339,7 +342,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("acknowledged", [1, 100, 777])
+@pytest.mark.parametrize("acknowledged", [1, 500])
 def test_what_was_acknowledged_survives_kill_9(sqlite_url: str, acknowledged: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, sqlite_url], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
@@ -386,8 +389,6 @@ def test_postgresql_is_reached_by_psycopg() -> None:
 
 
 def test_the_settings_have_defaults(tmp_path: Path) -> None:
-    import attrs
-
     @attrs.frozen
     class Whole:
         """All."""
@@ -399,9 +400,10 @@ def test_the_settings_have_defaults(tmp_path: Path) -> None:
     assert "readers" in describe(Whole)
 
 
-def test_every_trouble_of_the_database_is_temporary(database: Database) -> None:
+def test_a_mistake_in_a_statement_is_not_disguised(database: Database) -> None:
     def nonsense(connection: Connection) -> None:
         connection.execute(text("SELECT * FROM no_such_table"))
 
-    ask: Callable[[], Any] = database.read(nonsense).exception
-    assert database.url.get_backend_name() == "postgresql" or isinstance(ask(), Later)
+    for future in (database.read(nonsense), database.write(nonsense)):
+        with pytest.raises(DBAPIError, match="no_such_table"):
+            future.result()

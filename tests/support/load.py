@@ -12,14 +12,15 @@ import contextlib
 import hashlib
 import os
 import random
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 TRIES = 20
-PAUSE = 0.25
+PAUSE, LONGEST = 0.1, 2.0
 
 
 @attrs.frozen
@@ -133,20 +134,35 @@ def stuffed(raw: bytes) -> bytes:
 
 
 class Load:
-    """Sends drills to one port over ``connections`` connections at once; ``run()`` in a thread of the caller."""
+    """Sends drills to one port over ``connections`` connections at once; ``run()`` in a thread of the caller.
+
+    ``sources`` names the local address from which a kind of mail comes.
+    """
 
     def __init__(
-        self, port: int, drills: Iterable[Drill], journal: Path, *, connections: int = 20, locals_: object = None
+        self, port: int, drills: Iterable[Drill], journal: Path, *, connections: int = 20,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
         self.outcomes = {drill.id: Outcome(drill) for drill in drills}
         self.connections = connections
-        self.progress = 0
+        self.sources = dict(sources or {})
+        self._done = 0
+        self._news = threading.Condition()
         self._journal = journal.open("ab", buffering=0)
-        self._sources: dict[str, str] = dict(locals_ or {})  # type: ignore[call-overload]
 
     def run(self) -> None:
         asyncio.run(self._run())
+
+    def wait_for(self, count: int, seconds: float = 120.0) -> None:
+        """Until so many mails have got their last reply."""
+        with self._news:
+            assert self._news.wait_for(lambda: self._done >= count, seconds), f"{self._done} of {count} mails"
+
+    def _note_done(self) -> None:
+        with self._news:
+            self._done += 1
+            self._news.notify_all()
 
     def counts(self) -> dict[str, int]:
         values = self.outcomes.values()
@@ -166,17 +182,18 @@ class Load:
     async def _worker(self, waiting: asyncio.Queue[Outcome]) -> None:
         clients: dict[str | None, Client] = {}
         while not waiting.empty():
-            one = waiting.get_nowait()
+            one, pause = waiting.get_nowait(), PAUSE
             for _ in range(TRIES):
                 if await self._try(clients, one):
                     break
-                await asyncio.sleep(PAUSE)
-            self.progress += 1
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST)
+            self._note_done()
         for client in clients.values():
             client.transport.close()
 
     async def _try(self, clients: dict[str | None, Client], one: Outcome) -> bool:
-        source = self._sources.get(one.drill.kind)
+        source = self.sources.get(one.drill.kind)
         try:
             client = clients.get(source) or await connect(self.port, local=source)
             clients[source] = client

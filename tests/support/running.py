@@ -231,16 +231,36 @@ def _toml(value: object) -> str:
 
 
 def prepare(
-    folder: Path, *, inside: int, outside: int, settings: Mapping[str, Mapping[str, object]] | None = None
+    folder: Path,
+    *,
+    inside: int,
+    outside: int,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    database: str | None = None,
 ) -> Gateway:
-    """Files and database of a gateway for inside.test; next hops are ports on 127.0.0.1."""
-    made = folder / "made"
-    words = ["quickstart", "gw.inside.test", "--dir", str(made), "--domain", "inside.test"]
-    assert command([*words, "--inside-server", f"[127.0.0.1]:{inside}"]) == 0
+    """Files and database of a gateway for inside.test; next hops are ports on 127.0.0.1.
+
+    ``database`` is the address of an empty one, in place of the file that quickstart makes.
+    """
+    made, home = folder / "made", f"[127.0.0.1]:{inside}"
+    words = ["quickstart", "gw.inside.test", "--dir", str(made), "--domain", "inside.test", "--inside-server", home]
+    assert command(words) == 0
     gateway = Gateway(made, free_port(), free_port())
-    gateway.config.write_text(configuration(gateway.smtp_port, gateway.portal_port, settings or {}))
+    more = {**(settings or {}), **({"database": {"url": database}} if database else {})}
+    gateway.config.write_text(configuration(gateway.smtp_port, gateway.portal_port, more))
+    if database:
+        _fill(gateway, home)
     admin(gateway.config, "routes", "set", "*", f"[127.0.0.1]:{outside}")
     return gateway
+
+
+def _fill(gateway: Gateway, home: str) -> None:
+    """What quickstart has put into its own database, in another one."""
+    database = Database(gateway.settings().database.url, inline=True)
+    database.migrate()
+    database.close()
+    admin(gateway.config, "domains", "add", "inside.test", "--route", home)
+    admin(gateway.config, "keys", "authority", "inside.test mail authority")
 
 
 @contextlib.contextmanager

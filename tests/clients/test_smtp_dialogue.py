@@ -1,0 +1,311 @@
+"""The client's dialogue without a connection: what it sends, and what it makes of any answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from securegw.clients.smtp_dialogue import (
+    Broken,
+    Done,
+    Event,
+    Mail,
+    Ready,
+    Send,
+    SmtpClientDialogue,
+    StartTLS,
+    Tls,
+    stuff,
+)
+from securegw.clients.smtp_replies import Reply
+
+EHLO = b"250-mx.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100000\r\n"
+PLAIN = b"250 mx.test\r\n"
+MAIL = Mail("ann@inside.test", ("bob@outside.test", "carl@outside.test"), b"Subject: x\r\n\r\ntext\r\n")
+
+
+def sent(events: list[Event]) -> bytes:
+    return b"".join(event.data for event in events if isinstance(event, Send))
+
+
+def done(events: list[Event]) -> Done:
+    [result] = [event for event in events if isinstance(event, Done)]
+    return result
+
+
+def codes(result: Done) -> list[tuple[int, str]]:
+    return [(reply.code, reply.status) for reply in result.replies.values()]
+
+
+def ready(ehlo: bytes = EHLO, tls: Tls = "none") -> SmtpClientDialogue:
+    dialogue = SmtpClientDialogue("gw.test", tls=tls, remote="mx.test:25")
+    assert sent(dialogue.receive(b"220 mx.test\r\n")) == b"EHLO gw.test\r\n"
+    assert dialogue.receive(ehlo) == [Ready()]
+    return dialogue
+
+
+def test_a_pipelined_envelope_is_one_send_and_the_text_follows() -> None:
+    dialogue = ready()
+    [envelope] = dialogue.send(MAIL)
+    assert envelope == Send(
+        b"MAIL FROM:<ann@inside.test> SIZE=20\r\n"
+        b"RCPT TO:<bob@outside.test>\r\nRCPT TO:<carl@outside.test>\r\nDATA\r\n"
+    )
+    text = dialogue.receive(b"250 2.1.0 ok\r\n250 ok\r\n550 5.1.1 no carl\r\n354 go\r\n")
+    assert sent(text) == MAIL.raw + b".\r\n"
+    result = done(dialogue.receive(b"250 2.0.0 taken as 1\r\n"))
+    assert result.reusable
+    assert result.replies == {
+        "bob@outside.test": Reply(250, "2.0.0", "taken as 1", "mx.test:25"),
+        "carl@outside.test": Reply(550, "5.1.1", "no carl", "mx.test:25"),
+    }
+
+
+def test_without_pipelining_one_command_at_a_time() -> None:
+    dialogue = ready(PLAIN)
+    assert sent(dialogue.send(MAIL)) == b"MAIL FROM:<ann@inside.test>\r\n"
+    assert sent(dialogue.receive(b"250 ok\r\n")) == b"RCPT TO:<bob@outside.test>\r\n"
+    assert sent(dialogue.receive(b"250 ok\r\n")) == b"RCPT TO:<carl@outside.test>\r\n"
+    assert sent(dialogue.receive(b"250 ok\r\n")) == b"DATA\r\n"
+    assert sent(dialogue.receive(b"354 go\r\n")) == MAIL.raw + b".\r\n"
+    assert codes(done(dialogue.receive(b"250 ok\r\n"))) == [(250, "2.0.0")] * 2
+
+
+def test_without_pipelining_nothing_follows_a_refused_sender() -> None:
+    dialogue = ready(PLAIN)
+    dialogue.send(MAIL)
+    result = done(dialogue.receive(b"451 4.7.1 greylisted\r\n"))
+    assert codes(result) == [(451, "4.7.1")] * 2 and result.reusable
+    assert sent(dialogue.send(MAIL)) == b"RSET\r\n"
+    assert sent(dialogue.receive(b"250 ok\r\n")) == b"MAIL FROM:<ann@inside.test>\r\n"
+
+
+def test_without_pipelining_no_data_for_nobody() -> None:
+    dialogue = ready(PLAIN)
+    dialogue.send(MAIL)
+    dialogue.receive(b"250 ok\r\n")
+    dialogue.receive(b"550 no\r\n")
+    events = dialogue.receive(b"450 later\r\n")
+    assert sent(events) == b"" and codes(done(events)) == [(550, "5.0.0"), (450, "4.0.0")]
+
+
+def test_a_refused_sender_counts_for_all_and_the_next_mail_begins_with_rset() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    result = done(dialogue.receive(b"550 5.7.1 no\r\n503 x\r\n503 x\r\n503 x\r\n"))
+    assert codes(result) == [(550, "5.7.1")] * 2 and result.reusable
+    assert sent(dialogue.send(MAIL)).startswith(b"RSET\r\nMAIL FROM")
+    dialogue.receive(b"250 reset\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    assert codes(done(dialogue.receive(b"250 ok\r\n"))) == [(250, "2.0.0")] * 2
+    assert sent(dialogue.send(MAIL)).startswith(b"MAIL FROM")  # after a message nothing is open
+
+
+def test_354_though_nobody_was_accepted_sends_no_text() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    events = dialogue.receive(b"250 ok\r\n550 no\r\n550 no\r\n354 go\r\n")
+    assert sent(events) == b"" and not done(events).reusable
+    assert codes(done(events)) == [(550, "5.0.0")] * 2
+
+
+def test_data_refused() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    result = done(dialogue.receive(b"250 ok\r\n250 ok\r\n550 5.1.1 no\r\n452 4.3.1 full\r\n"))
+    assert result.replies["bob@outside.test"].status == "4.3.1"
+    assert result.replies["carl@outside.test"].status == "5.1.1"
+    assert result.reusable
+
+
+@pytest.mark.parametrize("stage", range(6))
+def test_421_at_any_stage_is_a_temporary_failure_for_the_rest(stage: int) -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    answers = [b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 taken\r\n"]
+    events = dialogue.receive(b"".join(answers[:stage]) + b"421 4.3.2 going down\r\n")
+    result = done(events[:3])
+    if stage < 5:
+        assert codes(result) == [(421, "4.3.2")] * 2 and not result.reusable
+        assert result.untouched == (stage == 0)
+    else:
+        assert codes(result) == [(250, "2.0.0")] * 2
+
+
+def test_a_lost_connection_after_the_text_is_temporary() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    result = done(dialogue.lost("reset by peer"))
+    assert codes(result) == [(451, "4.4.2")] * 2 and not result.untouched and not result.reusable
+    assert dialogue.receive(b"250 ok\r\n") == [] == dialogue.lost("again")
+
+
+def test_a_lost_connection_before_any_word_leaves_the_mail_untouched() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    assert done(dialogue.lost("gone")).untouched
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"354 too early\r\n",
+        b"hello\r\n",
+        b"250-one\r\n251 two\r\n",
+        b"250" + b"x" * 2000,
+        b"250-x\r\n" * 101,
+        b"x" * 10_000_000,
+        b"999 ?\r\n",
+    ],
+)
+def test_what_is_no_reply_ends_the_connection(answer: bytes) -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    result = done(dialogue.receive(answer))
+    assert codes(result) == [(451, "4.5.0")] * 2 and not result.reusable
+
+
+def test_a_reply_to_nothing_ends_the_connection() -> None:
+    dialogue = ready()
+    [broken] = dialogue.receive(b"250 surprise\r\n")
+    assert isinstance(broken, Broken)
+
+
+def test_replies_of_many_lines_and_lone_line_feeds() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    dialogue.receive(b"250-2.1.0 one\n250 2.1.0 two\n250 ok\r\n250 ok\r\n354 go\r\n")
+    result = done(dialogue.receive(b"550-5.7.1 no\r\n550-5.7.1 and\r\n550 5.7.1 never\r\n"))
+    assert result.replies["bob@outside.test"].text == "no and never"
+
+
+def test_a_status_of_another_class_than_its_code_is_not_believed() -> None:
+    dialogue = ready()
+    dialogue.send(MAIL)
+    result = done(dialogue.receive(b"450 5.1.1 confused\r\n503 x\r\n503 x\r\n503 x\r\n"))
+    assert codes(result) == [(450, "4.0.0")] * 2
+
+
+# What the server cannot take
+
+
+def test_eight_bits_only_to_a_host_that_takes_them() -> None:
+    eight = Mail("ann@inside.test", ("bob@outside.test",), "Grüße\r\n".encode())
+    assert codes(done(ready(PLAIN).send(eight))) == [(554, "5.6.3")]
+    assert b" BODY=8BITMIME\r\n" in sent(ready().send(eight))
+    assert b"BODY" not in sent(ready().send(MAIL))
+
+
+def test_too_large_for_the_host() -> None:
+    large = Mail("ann@inside.test", ("bob@outside.test",), b"x" * 100_001)
+    result = done(ready().send(large))
+    assert codes(result) == [(552, "5.3.4")] and result.reusable
+    assert b"SIZE=100001" in sent(ready(b"250-mx.test\r\n250 SIZE 0\r\n").send(large))
+
+
+def test_international_addresses_need_smtputf8() -> None:
+    mail = Mail("ann@inside.test", ("björn@outside.test",), b"x\r\n", utf8=True)
+    assert codes(done(ready().send(mail))) == [(550, "5.6.7")]
+    dialogue = ready(b"250-mx.test\r\n250-PIPELINING\r\n250 SMTPUTF8\r\n")
+    assert sent(dialogue.send(mail)).startswith(
+        "MAIL FROM:<ann@inside.test> SMTPUTF8\r\nRCPT TO:<björn@outside.test>\r\n".encode()
+    )
+
+
+@pytest.mark.parametrize("bad", ["x@y.test>\r\nRSET\r\nMAIL FROM:<z@y.test", "a b@c.test", "ü@c.test", "", "a@b\0.test"])
+def test_nothing_but_an_address_reaches_a_command_line(bad: str) -> None:
+    dialogue = ready()
+    mail = Mail("ann@inside.test", (bad, "bob@outside.test"), b"x\r\n")
+    assert sent(dialogue.send(mail)) == (
+        b"MAIL FROM:<ann@inside.test> SIZE=3\r\nRCPT TO:<bob@outside.test>\r\nDATA\r\n"
+    )
+    dialogue.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    result = done(dialogue.receive(b"250 ok\r\n"))
+    assert result.replies[bad].code == 553 and result.replies["bob@outside.test"].code == 250
+    if bad:
+        assert codes(done(ready().send(Mail(bad, ("bob@outside.test",), b"x\r\n")))) == [(553, "5.1.3")]
+
+
+@pytest.mark.parametrize("raw", [b"a\nb\r\n", b"a\rb\r\n", b"a\0b\r\n", b"\n.\n", b"\r\n.\r"])
+def test_lone_line_ends_never_leave(raw: bytes) -> None:
+    events = ready().send(Mail("ann@inside.test", ("bob@outside.test",), raw))
+    assert sent(events) == b"" and codes(done(events)) == [(550, "5.6.0")]
+
+
+# STARTTLS
+
+
+def test_starttls_then_a_new_ehlo() -> None:
+    dialogue = SmtpClientDialogue("gw.test", tls="may")
+    dialogue.receive(b"220 hi\r\n")
+    assert sent(dialogue.receive(b"250-mx.test\r\n250-SIZE 5\r\n250 STARTTLS\r\n")) == b"STARTTLS\r\n"
+    assert dialogue.receive(b"220 go\r\n") == [StartTLS()]
+    assert sent(dialogue.secured()) == b"EHLO gw.test\r\n"
+    assert dialogue.receive(b"250-mx.test\r\n250 STARTTLS\r\n") == [Ready()]
+    assert b"SIZE" not in sent(dialogue.send(MAIL))  # what was offered in clear text is forgotten
+
+
+@pytest.mark.parametrize("injected", [b"250-mx.test\r\n250 AUTH PLAIN\r\n", b"2", b"250 ok\r\n"])
+@pytest.mark.parametrize("tls", ["may", "encrypt", "verify"])
+def test_replies_injected_before_tls_are_a_failure(tls: Tls, injected: bytes) -> None:
+    """T2."""
+    dialogue = SmtpClientDialogue("gw.test", tls=tls)
+    dialogue.receive(b"220 hi\r\n")
+    dialogue.receive(b"250-mx.test\r\n250 STARTTLS\r\n")
+    [broken] = dialogue.receive(b"220 go\r\n" + injected)
+    assert isinstance(broken, Broken) and not broken.handshake
+
+
+@pytest.mark.parametrize("tls", ["encrypt", "verify"])
+def test_required_tls_is_never_given_up(tls: Tls) -> None:
+    for ehlo, answer in ((PLAIN, b""), (b"250-mx.test\r\n250 STARTTLS\r\n", b"454 not now\r\n")):
+        dialogue = SmtpClientDialogue("gw.test", tls=tls)
+        dialogue.receive(b"220 hi\r\n")
+        events = dialogue.receive(ehlo) + dialogue.receive(answer)
+        assert isinstance(events[-1], Broken) and events[-1].reply.status == "4.7.4"
+        assert b"MAIL" not in sent(events)
+    old = SmtpClientDialogue("gw.test", tls=tls)
+    old.receive(b"220 hi\r\n")
+    assert sent(old.receive(b"502 what\r\n")) == b"HELO gw.test\r\n"
+    assert isinstance(old.receive(b"250 ok\r\n")[0], Broken)
+
+
+def test_may_goes_on_without() -> None:
+    dialogue = SmtpClientDialogue("gw.test", tls="may")
+    dialogue.receive(b"220 hi\r\n")
+    dialogue.receive(b"250-mx.test\r\n250 STARTTLS\r\n")
+    assert dialogue.receive(b"454 not now\r\n") == [Ready()]
+    assert ready(PLAIN, "may").stage == "idle"
+
+
+def test_a_failed_handshake_says_so() -> None:
+    dialogue = SmtpClientDialogue("gw.test", tls="may")
+    dialogue.receive(b"220 hi\r\n")
+    dialogue.receive(b"250-mx.test\r\n250 STARTTLS\r\n")
+    dialogue.receive(b"220 go\r\n")
+    [broken] = dialogue.lost("no shared cipher")
+    assert isinstance(broken, Broken) and broken.handshake and broken.reply.status == "4.7.5"
+
+
+@pytest.mark.parametrize("greeting", [b"554 no\r\n", b"421 busy\r\n", b"250 what\r\n", b"SSH-2.0-x\r\n"])
+def test_no_greeting(greeting: bytes) -> None:
+    [broken] = SmtpClientDialogue("gw.test", tls="none").receive(greeting)
+    assert isinstance(broken, Broken)
+
+
+# The text (T3, T7)
+
+
+@pytest.mark.parametrize("offset", [0, 2, 3, 4095, 4096, 16382, 16383, 16384, 16385, 32767, 32768, 65536])
+@pytest.mark.parametrize("line", [b".\r\n", b"..\r\n", b".x\r\n", b".\r\n.\r\n"])
+def test_dots_are_stuffed_wherever_they_stand(offset: int, line: bytes) -> None:
+    raw = (b"x" * (offset - 2) + b"\r\n" if offset else b"") + line + b"MAIL FROM:<smuggled@bank.test>\r\n"
+    wire = stuff(raw)
+    assert b"\r\n.\r\n" not in b"\r\n" + wire
+    lines = wire.split(b"\r\n")
+    assert b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines) == raw
+
+
+def test_a_text_without_dots_is_not_touched() -> None:
+    raw = b"Subject: x\r\n\r\ntext. with. dots.\r\n"
+    assert stuff(raw) is raw
+    assert stuff(b"no end") == b"no end\r\n" and stuff(b"") == b""

@@ -1,0 +1,204 @@
+"""Drill D1, short form: 300 mails of all classes, the gateway killed six times under load, nothing lost.
+
+The counts are those of threats 7.0. The gateway is the real one under twistd, killed with SIGKILL by its id and
+started again by us, its supervisor.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+
+from securegw.crypto import authority, smime
+from securegw.crypto.certificate import read_certificate
+from securegw.mail.address import parse_address
+from tests.support.drill import Sums, body_of, count, digest
+from tests.support.load import Drill, Load, Outcome, write_drill
+from tests.support.mails import STRANGER
+from tests.support.postgres import postgres
+from tests.support.running import Gateway, admin, prepare
+from tests.support.sink import Arrived, Sink, sink
+
+__all__ = ["postgres"]
+
+MAILS, KILLS, CONNECTIONS = 300, 6, 20
+RUN = "d1"
+ANN, CAROL = "ann@inside.test", "carol@partner.test"
+# Out of 20 in a row; the share of OpenPGP falls to S/MIME as long as there is no OpenPGP.
+CLASSES = ["plain"] * 8 + ["smime"] * 6 + ["carrier"] * 2 + ["opened"] * 3 + ["verified"]
+INCOMING = {"opened": STRANGER, "verified": STRANGER}
+READY = 5.0
+
+
+@attrs.frozen
+class Papers:
+    """Carol's key and certificate, her authority, Ann's certificate."""
+
+    key: bytes
+    certificate: bytes
+    root: bytes
+    ann: bytes
+
+    def sign(self, raw: bytes) -> bytes:
+        return smime.sign(raw, self.key, self.certificate, (), time.time())
+
+    def encrypt(self, raw: bytes) -> bytes:
+        return smime.encrypt(raw, (self.ann,), gcm=False)
+
+
+@attrs.frozen
+class Drilled:
+    """A gateway to be killed, its neighbours, and the papers of the people."""
+
+    gateway: Gateway
+    inside: Sink
+    outside: Sink
+    papers: Papers
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def drilled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Drilled]:
+    """Started, with certificates for Ann and Carol."""
+    url = None
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        url = server.url(server.database())
+    more = {"delivery": {"first_retry": "1s"}, "smtp": {"connections_per_minute": 100_000}}
+    with sink(journal=tmp_path / "inside") as inside, sink(journal=tmp_path / "outside") as outside:
+        gateway = prepare(tmp_path, inside=inside.port, outside=outside.port, settings=more, database=url)
+        papers = give_papers(gateway, tmp_path)
+        try:
+            gateway.start()
+            yield Drilled(gateway, inside, outside, papers)
+        finally:
+            gateway.stop()
+
+
+def give_papers(gateway: Gateway, folder: Path) -> Papers:
+    """Carol is known and trusted; Ann has a certificate of the internal authority."""
+    now = time.time()
+    root_key, root = authority.make_authority("Partner people", years=2, now=now, kind="p-256")
+    key, der = authority.issue(root_key, root, address=CAROL, name="Carol", days=300, now=now)
+    for name, content in (("root.pem", root), ("carol.pem", der)):
+        (folder / name).write_bytes(authority.to_pem(content))
+        admin(gateway.config, "keys", "import", str(folder / name), "--trust")
+    admin(gateway.config, "users", "add", ANN, "--name", "Ann Keller")
+    admin(gateway.config, "keys", "issue", ANN)
+    return Papers(key, der, root, gateway.certificate_of(ANN))
+
+
+def drills(papers: Papers) -> list[Drill]:
+    """The mails, all different, always the same for the same papers."""
+    return [write(number, CLASSES[number % len(CLASSES)], papers) for number in range(MAILS)]
+
+
+def write(number: int, kind: str, papers: Papers) -> Drill:
+    make = partial(write_drill, number, kind, run=RUN)
+    if kind == "plain":
+        people = [f"p{number}-{each}@outside.test" for each in range(1 + number % 5)]
+        return make("otto@inside.test", people, subject="news")
+    if kind == "carrier":
+        return make(ANN, [f"c{number}@outside.test"], subject="[confidential] letter")
+    if kind == "smime":
+        return make(ANN, [CAROL], subject="[confidential] closed")
+    drill = make(CAROL, [ANN], subject=kind)
+    signed = papers.sign(drill.raw)
+    return attrs.evolve(drill, raw=papers.encrypt(signed) if kind == "opened" else signed)
+
+
+def originals() -> dict[str, bytes]:
+    """The body of each drill as it was written, by id."""
+    written = [write_drill(number, "", ANN, [ANN], run=RUN, subject="") for number in range(MAILS)]
+    return {drill.id: body_of(drill.raw) for drill in written}
+
+
+def kill_and_restart(gateway: Gateway, load: Load, instants: random.Random) -> tuple[list[float], list[float]]:
+    """Six kills, spread over the load, each at a random instant; when they were and how long each start took."""
+    kills, starts = [], []
+    for number in range(1, KILLS + 1):
+        load.wait_for(number * MAILS // (KILLS + 1))
+        time.sleep(instants.uniform(0, 0.2))
+        kills.append(time.time())
+        gateway.kill()
+        starts.append(gateway.start())
+    return kills, starts
+
+
+def test_nothing_is_lost_when_it_is_killed_under_load(
+    drilled: Drilled, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    texts = originals()
+    load = Load(
+        drilled.gateway.smtp_port,
+        drills(drilled.papers),
+        tmp_path / "journal",
+        connections=CONNECTIONS,
+        sources=INCOMING,
+    )
+    sender = threading.Thread(target=load.run)
+    sender.start()
+    kills, starts = kill_and_restart(drilled.gateway, load, random.Random(1))
+    sender.join(120)
+    assert not sender.is_alive(), "the load did not end"
+    drilled.gateway.wait_empty(90)
+
+    sums = count(
+        load.outcomes,
+        [*drilled.inside.arrived, *drilled.outside.arrived],
+        [(item.id, recipient.address) for item in drilled.gateway.queue() for recipient in item.recipients],
+        kills,
+        is_good=partial(is_whole, texts, drilled.papers, drilled.gateway.authority()),
+        is_clear=partial(is_clear, texts),
+    )
+    line = f"D1 short: {sums.line()} kills={len(kills)} recovery={max(starts):.1f}s"
+    print(line)
+    record_property("drill", line)
+    judge(sums, drilled, texts)
+    assert max(starts) < READY, line
+
+
+def judge(sums: Sums, drilled: Drilled, texts: dict[str, bytes]) -> None:
+    """The drill's rules (threats 7.0, 7.1)."""
+    assert len(sums.accepted) >= 0.9 * sums.planned, f"void: {sums.line()}"
+    assert not sums.lost, f"lost: {sorted(sums.lost)[:10]}"
+    assert not sums.ghosts
+    assert not sums.corrupt, f"corrupt: {sorted(sums.corrupt)[:10]}"
+    assert not sums.clear, f"clear: {sorted(sums.clear)[:10]}"
+    assert not sums.wrong_permanent
+    assert not sums.strange_doubles, f"doubles without a kill: {sorted(sums.strange_doubles)[:10]}"
+    assert sum(sums.doubles.values()) <= KILLS * CONNECTIONS
+    assert not [mail for mail in drilled.inside.arrived if b"multipart/report" in mail.raw], "a notice was sent"
+    for name, text in texts.items():
+        assert secret(text) not in drilled.gateway.log, f"{name} stands in the log"
+
+
+def secret(text: bytes) -> str:
+    """A line of the body that stands nowhere else."""
+    return text.split(b"\r\n")[1].decode()
+
+
+def is_whole(texts: dict[str, bytes], papers: Papers, inside_root: bytes, one: Outcome, mail: Arrived) -> bool:
+    """Whether this copy is what was sent, opened with the key of who may open it."""
+    text, kind = texts[one.drill.id], one.drill.kind
+    if kind == "plain":
+        return digest(body_of(mail.raw)) == digest(text)
+    if kind == "carrier":
+        return b'filename="secure-email.html"' in mail.raw or b"filename=secure-email.html" in mail.raw
+    if kind == "smime":
+        keys = [(papers.key, read_certificate(papers.certificate).der)]
+        opened = smime.open(mail.raw, keys, [inside_root], time.time(), parse_address(ANN))
+        return opened.verdict.encrypted == "opened" and opened.verdict.signed_ok and text in opened.raw
+    wanted = b"encrypted=opened; integrity=good" if kind == "opened" else b"encrypted=none; integrity=good"
+    return text in mail.raw and wanted in mail.raw
+
+
+def is_clear(texts: dict[str, bytes], one: Outcome, mail: Arrived) -> bool:
+    """Whether this copy should be closed and can be read."""
+    return one.drill.kind in ("smime", "carrier") and secret(texts[one.drill.id]).encode() in mail.raw

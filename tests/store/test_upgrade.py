@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, select, text
+
+from securegw.store import schema, settings
+from securegw.store.database import Database
+from securegw.store.troubles import NewerSchema
+
+
+def test_an_empty_database_gets_the_tables_of_the_schema(empty_url: str) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, schema.metadata))
+
+    database = Database(empty_url)
+    database.migrate()
+    assert database.read(differences).result() == []
+    tenants = database.read(lambda conn: conn.execute(select(schema.tenant)).all()).result()
+    assert [tuple(row) for row in tenants] == [(schema.TENANT, "main")]
+    database.close()
+
+
+def test_a_second_migration_changes_nothing(database: Database) -> None:
+    database.write(settings.put, "a", 1).result()
+    database.migrate()
+    assert database.read(settings.get, "a").result() == 1
+
+
+def test_a_newer_schema_is_refused(database: Database) -> None:
+    database.write(lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'")) and None).result()
+    with pytest.raises(NewerSchema, match="9999"):
+        database.migrate()
+    found = database.read(lambda conn: conn.scalar(text("SELECT version_num FROM alembic_version"))).result()
+    assert found == "9999"
+
+
+def test_nodes_that_start_together_migrate_once(empty_url: str) -> None:
+    nodes = [Database(empty_url) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(Database.migrate, nodes))
+    for node in nodes:
+        node.write(settings.put, "a", 1).result()
+        node.close()
+
+
+def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic.operations import Operations
+
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise ArithmeticError("half way")
+
+    database = Database(empty_url, inline=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Operations, "create_index", fail)
+        with pytest.raises(ArithmeticError):
+            database.migrate()
+    database.migrate()
+    assert database.read(settings.everything).result() == {}
+    database.close()
