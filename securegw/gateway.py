@@ -44,12 +44,14 @@ from securegw.flow.places import Places  # noqa: E402
 from securegw.flow.webmail import Webmail  # noqa: E402
 from securegw.keys.issue import Issuer  # noqa: E402
 from securegw.keys.keyring import Keyring  # noqa: E402
+from securegw.mail.errors import MailError  # noqa: E402
 from securegw.mail.texts import Texts  # noqa: E402
 from securegw.pages import PortalSettings  # noqa: E402
 from securegw.portal import portal_site  # noqa: E402
 from securegw.servers.smtp import SmtpSettings, smtp_factory  # noqa: E402
 from securegw.store.database import Database, DatabaseSettings, place  # noqa: E402
-from securegw.tls import ServerTLS  # noqa: E402
+from securegw.store.troubles import DatabaseTaken, NewerSchema  # noqa: E402
+from securegw.tls import BadCertificate, ServerTLS  # noqa: E402
 from securegw.workers import Work, Workers, WorkersSettings  # noqa: E402
 
 log = txaio.make_logger()
@@ -275,6 +277,7 @@ class Doors(Service):
         self.ports: dict[str, IListeningPort] = {}
         self.opened: Deferred[None] = Deferred()
         self.clocks: list[TimerService] = []
+        self.failed = False
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
@@ -299,11 +302,12 @@ class Doors(Service):
         await self.house.claims.poll()
 
     def _fail(self, failure: Any) -> None:
+        """A gateway that cannot open all its doors opens none: it stops, and says so to whoever watches it."""
         log.failure("securegw cannot open: {log_failure.value}", failure=failure)
-        if self.opened.called:
-            return
+        self.failed = True
+        self.opened.addErrback(lambda _: None)
         self.opened.errback(failure)
-        self.opened.addErrback(lambda _: self.reactor.callWhenRunning(self.reactor.crash))
+        self.reactor.callWhenRunning(self.reactor.stop)
 
     async def _close(self) -> None:
         for clock in self.clocks:
@@ -398,4 +402,17 @@ def makeService(options: Options) -> MultiService:
     except config.Mistakes as mistakes:
         sys.exit("\n".join(config.format_mistake(mistake) for mistake in mistakes.mistakes))
     txaio.set_global_log_level(settings.log.level)
-    return build(settings, reactor).service
+    try:
+        gateway = build(settings, reactor)
+    except (BadCertificate, DatabaseTaken, MailError, NewerSchema) as error:
+        sys.exit(f"securegw cannot start: {error}")
+    reactor.addSystemEventTrigger("after", "shutdown", _leave, gateway)  # type: ignore[attr-defined]
+    return gateway.service
+
+
+def _leave(gateway: Gateway) -> None:
+    """twistd ends with 0 whatever happened; a supervisor must see that the doors could not be opened."""
+    if gateway.doors.failed:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)

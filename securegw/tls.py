@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -20,59 +21,27 @@ from zope.interface import implementer
 
 
 class BadCertificate(Exception):
-    """A certificate or key file that cannot be used; the message names the file and the fault."""
-
-
-def _blocks(path: Path, kind: bytes) -> list[bytes]:
-    """The PEM blocks of a file whose label ends with ``kind``."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BadCertificate(f"{path}: {error.strerror}") from error
-    blocks = []
-    for piece in text.split(b"-----BEGIN ")[1:]:
-        label, _, _ = piece.partition(b"-----")
-        end = b"-----END " + label + b"-----"
-        if label.endswith(kind) and end in piece:
-            blocks.append(b"-----BEGIN " + piece[: piece.index(end)] + end + b"\n")
-    if not blocks:
-        raise BadCertificate(f"{path}: there is no {kind.decode('ascii').lower()} in it")
-    return blocks
-
-
-def _certificates(path: Path) -> list[crypto.X509]:
-    blocks = _blocks(path, b"CERTIFICATE")
-    try:
-        return [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
-    except crypto.Error as error:
-        raise BadCertificate(f"{path}: a certificate in it cannot be read") from error
-
-
-def _private_key(path: Path) -> crypto.PKey:
-    block = _blocks(path, b"PRIVATE KEY")[0]
-    try:  # an empty password, so that OpenSSL never asks for one at a terminal
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, block, b"")
-    except (crypto.Error, ValueError, TypeError) as error:
-        raise BadCertificate(f"{path}: the key in it cannot be read; it must have no password") from error
+    """A certificate or key file that cannot be used; the sentence names the file and the fault."""
 
 
 def server_context(certificate_file: Path, key_file: Path) -> SSL.Context:
     """The context of a server: its certificate, then those that lead to its root, and the key."""
-    own, *chain = _certificates(certificate_file)
     options = ssl.CertificateOptions(
-        privateKey=_private_key(key_file),
-        certificate=own,
-        extraCertChain=chain,
-        raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
-        enableSessions=True,
-        enableSessionTickets=True,
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_2, enableSessions=True, enableSessionTickets=True
     )
-    try:
-        context = options.getContext()
-        context.check_privatekey()
-    except SSL.Error as error:
-        raise BadCertificate(f"{key_file}: not the key of the certificate in {certificate_file}") from error
+    context = options.getContext()
+    context.set_passwd_cb(lambda *_: b"")  # so that OpenSSL never asks for one at a terminal
+    _use(certificate_file, "certificate", context.use_certificate_chain_file)
+    _use(key_file, "private key (without a password, of that certificate)", context.use_privatekey_file)
     return context
+
+
+def _use(path: Path, what: str, load: Callable[[str], None]) -> None:
+    try:
+        load(str(path))
+    except SSL.Error as error:
+        why = "cannot be read" if not os.access(path, os.R_OK) else f"has no usable {what}"
+        raise BadCertificate(f"{path} {why}") from error
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -164,7 +133,12 @@ class ClientTLS:
 
 
 def _roots(path: Path | None) -> Any:
+    """The trust roots in a PEM file; what stands between the blocks does not matter."""
     if path is None:
-        return ssl.platformTrust()  # type: ignore[no-untyped-call]
-    certificates = [ssl.Certificate(found) for found in _certificates(path)]  # type: ignore[no-untyped-call]
-    return ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
+        return ssl.platformTrust()
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadCertificate(f"{path} has no usable certificates") from error
+    certificates = [ssl.Certificate(crypto.X509.from_cryptography(each)) for each in found]
+    return ssl.trustRootFromCertificates(certificates)

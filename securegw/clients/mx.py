@@ -131,7 +131,7 @@ class Resolver:
         stream = _Stream(query, self._clock, self._seconds)
         endpoint = HostnameEndpoint(self._reactor, *server, timeout=self._seconds)
         try:
-            await connectProtocol(endpoint, stream)  # type: ignore[no-untyped-call]
+            await connectProtocol(endpoint, stream)
         except Exception as error:
             raise _NoAnswer(str(error)) from error
         try:

@@ -185,7 +185,7 @@ class Relay:
         )
         endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._patience.connect)
         try:
-            await connectProtocol(endpoint, connection)  # type: ignore[no-untyped-call]
+            await connectProtocol(endpoint, connection)
         except Exception as error:
             reply = Reply(451, "4.4.1", f"No connection to {remote}: {error or type(error).__name__}", remote)
             raise NoConnection(reply) from error

@@ -144,6 +144,8 @@ class RelayConnection(protocol.Protocol):
                 self._tell(event)
 
     def _tell(self, event: Ready | Broken | Done) -> None:
+        """Who hears of it may go on at once, so the clock is set first."""
+        self._watch()
         if isinstance(event, Ready):
             self.ready.callback(self)
         elif isinstance(event, Broken):

@@ -64,7 +64,8 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print_json(reports)
         return 0
-    for found in reports:
+    for number, found in enumerate(reports):
+        print("\n" * bool(number), end="")
         print_tree(found, as_json=False)
     return 0
 

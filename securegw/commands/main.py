@@ -15,6 +15,7 @@ import attrs
 import txaio
 
 from securegw import __version__
+from securegw.commands.tables import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    txaio.use_twisted()  # type: ignore[no-untyped-call]  # before a room of the upper floors asks for a logger
+    txaio.use_twisted()  # before a room of the upper floors asks for a logger
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = build_parser(words).parse_args(words)
     try:
@@ -100,5 +101,5 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _refuse(lines: Sequence[str]) -> int:
     for line in lines:
-        print(f"securegw: {line}", file=sys.stderr)
+        print(f"securegw: {printable(line)}", file=sys.stderr)
     return FAILED

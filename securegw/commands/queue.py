@@ -36,7 +36,7 @@ class Change:
 
     name: str
     states: tuple[str, ...]
-    step: Callable[[Connection, Chosen], object]
+    step: Callable[[Connection, Chosen], int | list[Item]]
     done: str
     sentence: str
 
@@ -104,10 +104,18 @@ def change_items(store: Store, arguments: Namespace) -> int:
     if wrong:
         raise Refusal("; ".join(f"{item.id} is {item.state}" for item in wrong) + f": nothing to {change.name}")
     chosen = Chosen(tuple(item.id for item in items))
-    store.change([told_of(change, item) for item in items], change.step, chosen)
+    store.change([told_of(change, item) for item in items], all_or_none, change, chosen)
     for item in items:
         print(f"{item.id}: {change.done}")
     return 0
+
+
+def all_or_none(connection: Connection, change: Change, chosen: Chosen) -> None:
+    """A step: the change for every item, or nothing if the gateway has gone on with one of them just now."""
+    result = change.step(connection, chosen)
+    done = result if isinstance(result, int) else len(result)
+    if done != len(chosen.ids):
+        raise Refusal("an item has gone on in the meantime; nothing was changed, look again")
 
 
 def told_of(change: Change, item: Item) -> Event:

@@ -60,8 +60,8 @@ def branches(values: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """Print one JSON document, in ASCII: so it too cannot drive a terminal."""
+    print(json.dumps(value, indent=2, default=_plain))
 
 
 def row_of(value: attrs.AttrsInstance, *names: str) -> Row:

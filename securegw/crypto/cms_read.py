@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from securegw.crypto import ber, der
 from securegw.crypto.identifiers import issuer_and_serial, key_identifier
-from securegw.mail.errors import BadKey, NotExamined
+from securegw.mail.errors import MailError, NotExamined
 
 Digest = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 
@@ -70,7 +70,7 @@ def names(identifier: ber.Element, certificate: bytes) -> bool:
         if identifier.tag == der.SEQUENCE:
             return identifier.raw == issuer_and_serial(certificate)
         return identifier.tag == 0x80 and identifier.content == key_identifier(certificate)
-    except BadKey:
+    except MailError:  # what came along and is no certificate names nobody
         return False
 
 

@@ -10,7 +10,8 @@ import binascii
 import quopri
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 import attrs
@@ -20,6 +21,7 @@ from securegw.crypto.cms_decrypt import Decrypted, decrypt
 from securegw.crypto.cms_read import kind_at_start
 from securegw.crypto.cms_verify import Signed, verify
 from securegw.crypto.entity import base64_lines, canonical, cut, inside_out, read_entity
+from securegw.crypto.seven_bit import seven_bit
 from securegw.crypto.verdict import Verdict, weigh
 from securegw.mail.address import Address
 from securegw.mail.errors import HeaderTooLarge, MailError, NotExamined, SealBroken
@@ -36,6 +38,7 @@ BY_CONTENT: dict[str, Kind] = {
     "enveloped": "encrypted",
     "auth-enveloped": "encrypted",
 }
+AFTER_DELIMITER = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\Z)")
 # Enough to see which kind of CMS it is, whatever the folding.
 LOOK = 512
 
@@ -85,7 +88,7 @@ def _named_p7m(kind: Value) -> bool:
 
 def sign(raw: bytes, key_der: bytes, certificate: bytes, chain: Sequence[bytes], at: float) -> bytes:
     """The mail as multipart/signed (RFC 8551 3.5.3): readable everywhere, its signature beside it."""
-    outer, entity = cut(read(raw))
+    outer, entity = cut(read(seven_bit(raw)))
     entity = canonical(entity)
     boundary = b"signed-" + secrets.token_hex(16).encode()
     signature = cms_write.sign_detached(entity, key_der, certificate, chain, at)
@@ -253,12 +256,29 @@ def _two_parts(message: Message) -> tuple[bytes, Message]:
     if not 0 < len(boundary) <= 70:
         raise NotExamined(detail="no boundary")
     body = message.body
-    line = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-    marks = [mark for mark, _ in zip(line.finditer(body), range(4), strict=False)]
-    if [mark[1] is not None for mark in marks[:3]] != [False, False, True]:
+    marks = list(islice(_marks(body, b"--" + boundary), 4))
+    if [mark.closing for mark in marks[:3]] != [False, False, True]:
         raise NotExamined(detail="multipart/signed has not two parts")
     first, second, last = marks[:3]
-    return _without_line_end(body[first.end() : second.start()]), read(body[second.end() : last.start()])
+    return _without_line_end(body[first.end : second.start]), read(body[second.end : last.start])
+
+
+@attrs.frozen
+class _Mark:
+    """A boundary line: from where to where it goes, and whether it closes the whole."""
+
+    start: int
+    end: int
+    closing: bool
+
+
+def _marks(body: bytes, delimiter: bytes) -> Iterator[_Mark]:
+    at = body.find(delimiter)
+    while at >= 0:
+        rest = AFTER_DELIMITER.match(body, at + len(delimiter))
+        if rest is not None and body[at - 1 : at] in (b"", b"\n"):
+            yield _Mark(at, rest.end(), rest[1] is not None)
+        at = body.find(delimiter, at + len(delimiter))
 
 
 def _without_line_end(part: bytes) -> bytes:

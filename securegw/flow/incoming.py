@@ -55,7 +55,8 @@ class Incoming:
         internal = accepted.is_from_inside and accepted.sender is not None and self.places.manages(accepted.sender)
         if internal:
             return Treatment(stays=tuple(queue.Recipient(str(recipient)) for recipient in recipients))
-        clean = without_forgeries(accepted.raw, self.host)
+        keywords = tuple(self.places.rules.keywords.texts.values())
+        clean = without_forgeries(accepted.raw, self.host, keywords)
         treatment = Treatment()
         for recipient in recipients:
             treatment += await self._treat_one(accepted, clean, recipient)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from securegw.mail import message as messages
+from securegw.mail.address import header_mailboxes
+from securegw.mail.compose import mailbox
+from securegw.mail.errors import BadAddress
 from securegw.policy.marks import SUBJECT_FIELDS, clean_subject, forged_fields, own_results, tag_subject
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 VERDICT_FIELD = "X-Securegw-Verdict"
 SECURE, SIGNED_OK, SIGNED_INVALID = "[secure]", "[signed OK]", "[signed INVALID]"
 TAGS = (SECURE, SIGNED_OK, SIGNED_INVALID)
+NAME_FIELDS = ("from", "sender", "reply-to")
 
 
 @attrs.frozen
@@ -31,27 +35,48 @@ class Mark:
     tags: tuple[str, ...] = ()
 
 
-def without_forgeries(raw: bytes, host: str) -> bytes:
-    """The mail without what only we may write; the very same bytes where there is nothing of it."""
+def without_forgeries(raw: bytes, host: str, keywords: tuple[str, ...] = ()) -> bytes:
+    """The mail without what only we may write; the very same bytes where there is nothing of it.
+
+    ``keywords`` go too: a stranger's ``[plain]`` would come back in the subject of an answer and count as the wish of
+    whoever answers.
+    """
     raw = messages.without(messages.read(raw), forged_fields())
     message = messages.read(raw)
-    kept = [_cleaned(field, host) for field in message.fields]
+    kept = [_cleaned(field, host, (*TAGS, *keywords)) for field in message.fields]
     if all(new is field.raw for new, field in zip(kept, message.fields, strict=True)):
         return raw
     return b"".join(kept) + raw[message.header_end :]
 
 
-def _cleaned(field: messages.Field, host: str) -> bytes:
-    name = field.name.lower()
-    if name == b"authentication-results" and own_results(_text(field), host):
-        return b""
-    if name.decode("ascii", "replace") not in SUBJECT_FIELDS:
+def _cleaned(field: messages.Field, host: str, tags: tuple[str, ...]) -> bytes:
+    name = field.name.decode("ascii", "replace").lower()
+    if name == "authentication-results":
+        return b"" if own_results(_text(field), host) else field.raw
+    if name in SUBJECT_FIELDS:
+        text = messages.decode_words(_text(field))
+        cleaned = clean_subject(text, tags)
+        return field.raw if cleaned == text else _line(field, messages.encode_words(cleaned))
+    return _without_forged_name(field, tags) if name in NAME_FIELDS else field.raw
+
+
+def _without_forged_name(field: messages.Field, tags: tuple[str, ...]) -> bytes:
+    """A display name is shown beside the subject: a tag in it would be believed as well (threats 5.4.24)."""
+    try:
+        boxes = header_mailboxes(field.value)
+    except BadAddress:
+        text = messages.decode_words(_text(field))
+        cleaned = clean_subject(text, tags)
+        return field.raw if cleaned == text else _line(field, messages.encode_words(cleaned))
+    names = [clean_subject(box.name, tags) for box in boxes]
+    if all(name == box.name for name, box in zip(names, boxes, strict=True)):
         return field.raw
-    subject = messages.decode_words(_text(field))
-    cleaned = clean_subject(subject, TAGS)
-    if cleaned == subject:
-        return field.raw
-    return messages.field_line(field.name.decode("ascii"), messages.encode_words(cleaned))
+    shown = [mailbox(attrs.evolve(box, name=name)) for name, box in zip(names, boxes, strict=True)]
+    return _line(field, ",\r\n\t".join(shown))
+
+
+def _line(field: messages.Field, value: str) -> bytes:
+    return messages.field_line(field.name.decode("ascii"), value)
 
 
 def _text(field: messages.Field) -> str:

@@ -36,9 +36,7 @@ _SPACE = re.compile(r"[ \t]*+")
 _ATOM = re.compile(r'[^\s()<>,:;"\[\]\\]++')
 _QUOTED_WORD = re.compile(_QUOTED)
 _ANGLE = re.compile(rf'<((?:{_QUOTED}|[^"<>])*+)>')
-_BARE = re.compile(
-    rf'(?:{_QUOTED}|[^\s()<>,:;"\[\]\\@]++)@(?:\[[^\[\]\s]*+\]|[^\s()<>,:;"\[\]\\]++)(?=[\s(,;]|\Z)'
-)
+_BARE = re.compile(rf'(?:{_QUOTED}|[^\s()<>,:;"\[\]\\@]++)@(?:\[[^\[\]\s]*+\]|[^\s()<>,:;"\[\]\\]++)(?=[\s(,;]|\Z)')
 _COMMENT_MARK = re.compile(r"[()]|\\.")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _EMPTY_FOLD = re.compile(rb"\n[ \t]+\r?\n")

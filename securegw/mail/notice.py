@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 import attrs
 
@@ -18,11 +17,9 @@ from securegw.mail.message import Message, field_line, read, without
 from securegw.mail.texts import Texts
 from securegw.mail.words import decode_words, plain_line
 
-Kind = Literal["failed", "delayed"]
-
 TEMPLATES = {"failed": "notice", "delayed": "delayed"}
 RETURNED = 32 * 1024
-DIAGNOSTIC = 500
+LINE = 500
 
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _REPLY = re.compile(r"[245]\d\d(?:[ -]|\Z)")
@@ -135,7 +132,7 @@ def _report(texts: Texts, failure: Failure, language: str) -> Report:
     sentence = failure.sentence or _meaning(failure.status)
     diagnostic = _one_line(failure.diagnostic)
     return Report(
-        recipient=plain_line(failure.recipient),
+        recipient=_one_line(failure.recipient),
         sentence=texts.translate(sentence, language),
         diagnostic="" if diagnostic == failure.sentence else diagnostic,
         remote=failure.remote if _HOST.fullmatch(failure.remote) else "",
@@ -149,7 +146,7 @@ def _meaning(status: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return plain_line(text).strip()[:DIAGNOSTIC]
+    return plain_line(text).strip()[:LINE]
 
 
 # --- the part for programs (RFC 3464 2) ---------------------------------------------------------------------------
@@ -177,11 +174,14 @@ def _recipient_fields(failure: Failure, kind: str) -> bytes:
 
 def _typed_address(recipient: str) -> str:
     """RFC 3464 2.3.2; letters beyond ASCII are written out, so that the notice passes everywhere (RFC 6533 3)."""
-    recipient = plain_line(recipient)
+    recipient = _one_line(recipient)
     if recipient.isascii():
         return f"rfc822; {recipient}"
-    escaped = (one if "!" <= one <= "~" and one not in "\\+=" else f"\\x{{{ord(one):X}}}" for one in recipient)
-    return f"utf-8; {''.join(escaped)}"
+    return f"utf-8; {''.join(map(_escaped, recipient))}"
+
+
+def _escaped(letter: str) -> str:
+    return letter if "!" <= letter <= "~" and letter not in "\\+=" else f"\\x{{{ord(letter):X}}}"
 
 
 def _status(status: str, action: str) -> str:

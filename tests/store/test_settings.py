@@ -1,5 +1,6 @@
 from securegw.store import settings
 from securegw.store.database import Database
+from tests.store.samples import tenant
 
 
 def test_a_value_comes_back_as_it_was(database: Database) -> None:
@@ -27,3 +28,11 @@ def test_remove(database: Database) -> None:
     database.write(settings.put, "days", 3).result()
     assert database.write(settings.remove, "days").result() is True
     assert database.write(settings.remove, "days").result() is False
+
+
+def test_settings_are_a_tenants_own(database: Database) -> None:
+    other = tenant(database)
+    database.write(settings.put, "days", 3, tenant=other).result()
+    assert database.read(settings.everything).result() == {}
+    assert database.write(settings.remove, "days").result() is False
+    assert database.read(settings.get, "days", tenant=other).result() == 3
