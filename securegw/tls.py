@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
 
 class BadCertificate(Exception):
@@ -30,18 +36,34 @@ def server_context(certificate_file: Path, key_file: Path) -> SSL.Context:
         raiseMinimumTo=ssl.TLSVersion.TLSv1_2, enableSessions=True, enableSessionTickets=True
     )
     context = options.getContext()
-    context.set_passwd_cb(lambda *_: b"")  # so that OpenSSL never asks for one at a terminal
-    _use(certificate_file, "certificate", context.use_certificate_chain_file)
-    _use(key_file, "private key (without a password, of that certificate)", context.use_privatekey_file)
+    own, *chain = _certificates(certificate_file)
+    key = _private_key(key_file)
+    try:
+        context.use_certificate(own)
+        for certificate in chain:
+            context.add_extra_chain_cert(certificate)
+        context.use_privatekey(key)
+        context.check_privatekey()
+    except (SSL.Error, TypeError) as error:
+        raise BadCertificate(f"{key_file}: not the key of the certificate in {certificate_file}") from error
     return context
 
 
-def _use(path: Path, what: str, load: Callable[[str], None]) -> None:
+def _certificates(path: Path) -> list[x509.Certificate]:
     try:
-        load(str(path))
-    except SSL.Error as error:
-        why = "cannot be read" if not os.access(path, os.R_OK) else f"has no usable {what}"
-        raise BadCertificate(f"{path} {why}") from error
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadCertificate(f"{path}: there is no usable certificate in it") from error
+
+
+def _private_key(path: Path) -> PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:  # TypeError: it has a password
+        raise BadCertificate(f"{path}: there is no usable private key (without a password) in it") from error
+    if not isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey):
+        raise BadCertificate(f"{path}: the private key must be RSA, ECDSA or Ed25519")
+    return key
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -136,9 +158,5 @@ def _roots(path: Path | None) -> Any:
     """The trust roots in a PEM file; what stands between the blocks does not matter."""
     if path is None:
         return ssl.platformTrust()
-    try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadCertificate(f"{path} has no usable certificates") from error
-    certificates = [ssl.Certificate(crypto.X509.from_cryptography(each)) for each in found]
-    return ssl.trustRootFromCertificates(certificates)
+    found = [ssl.Certificate(crypto.X509.from_cryptography(each)) for each in _certificates(path)]
+    return ssl.trustRootFromCertificates(found)

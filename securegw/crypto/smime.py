@@ -48,13 +48,14 @@ class Opened:
     """A mail as it is delivered, which layers were taken off or checked (outermost first), and the verdict.
 
     ``certificates`` are (certificate, takes AES-GCM) of the author, to be kept for answers; how far they are trusted is
-    what ``verdict.trust`` says.
+    what ``verdict.trust`` says. ``links`` are authorities that lead from a trusted signer to his root.
     """
 
     raw: bytes = attrs.field(repr=False)
     layers: tuple[str, ...] = ()
     verdict: Verdict = attrs.field(factory=Verdict)
     certificates: tuple[tuple[bytes, bool], ...] = ()
+    links: tuple[bytes, ...] = ()
 
 
 def recognise(message: Message) -> Kind | None:
@@ -217,7 +218,7 @@ class _Opening:
             self._go_in(entity, kind, verdict)
         else:
             self._stay(verdict, kind)
-        self.result = attrs.evolve(self.result, certificates=learnt.certificates)
+        self.result = attrs.evolve(self.result, certificates=learnt.certificates, links=learnt.links)
 
     def _ignore_around(self, kind: Kind, entity: Message) -> bool:
         """Whoever signs what he cannot read need not be its author: only what is inside counts."""

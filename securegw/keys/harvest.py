@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from securegw.crypto.certificate import Certificate, read_certificate, speaks_for
 from securegw.store import events, keystore
 
+LINK = ""  # authorities have no address in the keystore: a link of a chain, never its beginning
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -26,18 +28,17 @@ def learn(opened: Opened, author: Address | None, now: float) -> tuple[keystore.
     for der, gcm in opened.certificates:
         read = read_certificate(der)
         if read.may_encrypt and speaks_for(read, author):
-            rows.append(_row(read, author, gcm, now))
-    return tuple(rows)
+            rows.append(_row(read, author.key, gcm, now))
+    return (*rows, *(_row(read_certificate(der), LINK, False, now) for der in opened.links if rows))
 
 
-def _row(read: Certificate, author: Address, gcm: bool, now: float) -> keystore.Held:
+def _row(read: Certificate, address: str, gcm: bool, now: float) -> keystore.Held:
     return keystore.Held(
-        address=author.key,
+        address=address,
         der=read.der,
         fingerprint=read.fingerprint,
         source="harvested",
         trust="unknown",
-        private=None,
         gcm=gcm,
         not_before=read.not_before,
         not_after=read.not_after,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dns.message
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from securegw.clients.mx import HOSTS_LIMIT, Resolver, system_servers
+from securegw.clients.mx import HOSTS_LIMIT, Resolver, _Datagram, _NoAnswer, system_servers
 from securegw.mail.errors import MailError, NameServerTrouble, NoSuchDomain, NullMX
 from tests.support.dns import NameServer, Zone
 
@@ -96,9 +97,20 @@ class Mx(TestCase):
 
     async def test_the_next_server_is_asked(self) -> None:
         self.zone.add("outside.test", "MX", "10 mx.test.")
-        dead = NameServer(reactor, Zone())
-        await dead.stop()
-        self.assertEqual(await self.resolver(dead.address, self.server.address).mx("outside.test"), ("mx.test",))
+        sick = Zone()
+        sick.rcodes["outside.test"] = "SERVFAIL"
+        other = NameServer(reactor, sick)
+        self.addCleanup(other.stop)
+        found = await self.resolver(other.address, self.server.address).mx("outside.test")
+        self.assertEqual(found, ("mx.test",))
+
+    async def test_a_refused_question_is_answered_at_once(self) -> None:
+        """Not by a real refusal: some networks do not tell UDP senders of it."""
+        question = _Datagram(("127.0.0.1", 53), dns.message.make_query("x.test", "MX"), self.clock, 3.0)
+        question.begin()
+        question.connectionRefused()
+        await self.assertFailure(question.answer, _NoAnswer)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def wait_for(self, asked: tuple[str, str, str], times: int) -> Deferred[None]:
         """Until the server has seen a question so often."""

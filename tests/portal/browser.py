@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 import attrs
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from securegw.portal import portal_site
 from tests.support.world import World
@@ -98,6 +100,7 @@ class Browser:
             if not transport.disconnected:
                 protocol.dataReceived(raw[at : at + 50_000])
         self.world.clock.advance(0)
+        protocol.connectionLost(Failure(ConnectionDone()))
         answer = read(transport.value())
         self._keep(answer)
         return answer

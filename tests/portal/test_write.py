@@ -40,7 +40,7 @@ def test_an_answer_with_files_arrives_threaded(world):
     assert "on its way" in browser.follow(sent).text
     [answer] = answers(world)
     assert answer.recipients == (ANN,)
-    assert answer.subject == "Re: Befund"
+    assert answer.subject.endswith("Re: Befund") and "Re: Re:" not in answer.subject
     assert answer.message.first("In-Reply-To") == answer.message.first("References") != ""
     assert answer.message.first("From") == "Bob Beispiel <bob@outside.test>"
     bodies = mime.bodies(mime.parse(answer.raw))
@@ -164,7 +164,7 @@ def test_a_busy_house_keeps_the_text(world, monkeypatch):
         raise StoreBusy
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.house.intake, "accept", busy)
+        patch.setattr(type(world.house.intake), "accept", busy)
         answer = browser.post_parts(f"{place}/reply", fields)
         assert answer.status == 503 and "Vielen Dank für den Befund." in answer.text
     assert browser.post_parts(f"{place}/reply", fields).status == 303

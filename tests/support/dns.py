@@ -50,7 +50,7 @@ class Zone:
             self._fill(reply, name, kind)
         if self.forged:
             reply.id ^= 1
-        return reply.to_wire()
+        return reply.to_wire(max_size=65535)
 
     def _fill(self, reply: dns.message.Message, name: str, kind: str) -> None:
         if name in self.rcodes:

@@ -1,0 +1,170 @@
+"""Builds all rooms of one gateway in floor order, and opens and closes them. Not the doors."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from securegw.accounts import Accounts
+from securegw.crypto.passwords import Cost
+from securegw.crypto.seal import MasterKey
+from securegw.flow.claims import Claims
+from securegw.flow.delivery import Delivery
+from securegw.flow.incoming import Incoming
+from securegw.flow.intake import Intake
+from securegw.flow.journey import Journey
+from securegw.flow.notices import Notices
+from securegw.flow.outgoing import Outgoing
+from securegw.flow.park import Park
+from securegw.flow.places import Places
+from securegw.flow.webmail import Webmail
+from securegw.gateway.settings import Settings
+from securegw.keys.issue import Issuer
+from securegw.keys.keyring import Keyring
+from securegw.mail.texts import Texts
+from securegw.store.database import Database
+from securegw.workers import Work
+
+
+@attrs.frozen
+class House:
+    """All rooms of one gateway, built and not yet open."""
+
+    settings: Settings
+    database: Database
+    workers: Work
+    texts: Texts
+    places: Places
+    claims: Claims
+    keyring: Keyring
+    issuer: Issuer
+    accounts: Accounts
+    park: Park
+    intake: Intake
+    webmail: Webmail
+    notices: Notices
+    outgoing: Outgoing
+    incoming: Incoming
+    journey: Journey
+    delivery: Delivery
+
+
+def furnish(
+    settings: Settings,
+    reactor: Any,
+    *,
+    database: Database,
+    workers: Any,
+    master: MasterKey,
+    relay: Any,
+    resolver: Any,
+    cost: Cost,
+) -> House:
+    """Build all rooms in floor order."""
+    now: Callable[[], float] = reactor.seconds
+    own = settings.gateway
+    texts = Texts()
+    keyring = Keyring(database, workers, master, now)
+    issuer = Issuer(database, workers, master, now)
+    accounts = Accounts(database, master, workers, now, cost)
+    places = Places(database, workers)
+    claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
+    notices = Notices(own.host, own.language, texts, master, claims)
+    intake = Intake(
+        settings=settings.intake,
+        host=own.host,
+        places=places,
+        claims=claims,
+        database=database,
+        master=master,
+        workers=workers,
+    )
+    park = Park(own.directory / "parked", now)
+    webmail = Webmail(
+        settings=settings.portal,
+        accounts=accounts,
+        intake=intake,
+        notices=notices,
+        texts=texts,
+        letters_parked=park,
+        database=database,
+        workers=workers,
+        master=master,
+        now=now,
+    )
+    outgoing = Outgoing(
+        places=places,
+        keyring=keyring,
+        issuer=issuer,
+        webmail=webmail,
+        notices=notices,
+        claims=claims,
+        database=database,
+        workers=workers,
+        master=master,
+        now=now,
+    )
+    incoming = Incoming(
+        host=own.host,
+        places=places,
+        keyring=keyring,
+        notices=notices,
+        claims=claims,
+        workers=workers,
+        master=master,
+        now=now,
+    )
+    journey = Journey(
+        places=places, outgoing=outgoing, incoming=incoming, claims=claims, database=database, workers=workers, now=now
+    )
+    delivery = Delivery(
+        settings=settings.delivery,
+        places=places,
+        resolver=resolver,
+        relay=relay,
+        notices=notices,
+        claims=claims,
+        database=database,
+        workers=workers,
+        now=now,
+    )
+    claims.work("accepted", journey.treat)
+    claims.work("ready", delivery.deliver)
+    return House(
+        settings,
+        database,
+        workers,
+        texts,
+        places,
+        claims,
+        keyring,
+        issuer,
+        accounts,
+        park,
+        intake,
+        webmail,
+        notices,
+        outgoing,
+        incoming,
+        journey,
+        delivery,
+    )
+
+
+async def open_rooms(house: House) -> None:
+    """What must be done before the first door opens."""
+    house.workers.start()
+    house.park.clear()
+    await house.places.refresh()
+    await house.claims.open()
+
+
+async def close_rooms(house: House) -> None:
+    """Finish what is under way and hand back the rest."""
+    await house.claims.close()
+    house.workers.stop()
+    house.database.close()

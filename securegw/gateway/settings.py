@@ -1,0 +1,56 @@
+"""All settings of one machine, gathered from the rooms that obey them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from securegw import config
+from securegw.clients.relay import RelaySettings
+from securegw.config import section, setting
+from securegw.flow.delivery import DeliverySettings
+from securegw.flow.intake import IntakeSettings
+from securegw.pages import PortalSettings
+from securegw.servers.smtp import SmtpSettings
+from securegw.store.database import DatabaseSettings
+from securegw.workers import WorkersSettings
+
+
+@attrs.frozen
+class GatewaySettings:
+    """The gateway itself."""
+
+    host: str = setting(config.host, help="The name under which this gateway is known, for example gw.example.org.")
+    directory: Path = setting(config.path, default=".", help="Where it keeps what it keeps, beside the database.")
+    master_key: Path | None = setting(
+        config.path,
+        default=None,
+        help="File with the master key, mode 0600. Without it: the systemd credential securegw-master-key, "
+        "then the environment variable SECUREGW_MASTER_KEY.",
+    )
+    language: str = setting(config.choice("en", "de"), default="en", help="Language of notices to inside users.")
+
+
+@attrs.frozen
+class LogSettings:
+    """What is told of the work. One line an event; never a body, a password or a key."""
+
+    level: str = setting(
+        config.choice("critical", "error", "warn", "info", "debug"), default="info", help="The least that is told."
+    )
+
+
+@attrs.frozen
+class Settings:
+    """All settings of one machine; what the organisation decides stands in the database."""
+
+    gateway: GatewaySettings = section(GatewaySettings)
+    database: DatabaseSettings = section(DatabaseSettings)
+    smtp: SmtpSettings = section(SmtpSettings)
+    intake: IntakeSettings = section(IntakeSettings)
+    delivery: DeliverySettings = section(DeliverySettings)
+    relay: RelaySettings = section(RelaySettings)
+    portal: PortalSettings = section(PortalSettings)
+    workers: WorkersSettings = section(WorkersSettings)
+    log: LogSettings = section(LogSettings)
