@@ -44,7 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    with sink_process() as sink, relaying_postfix(sink.port) as postfix, running_gateway(sink.port) as (ours, _):
+    with (
+        sink_process() as sink,
+        relaying_postfix(sink.port) as postfix,
+        running_gateway(sink.port) as (ours, _),
+    ):
         groups = compare([postfix, ours], sink, rounds)
     write("relay", "Relaying mail", WORDS, [(rows, postfix.name) for rows in groups])
 

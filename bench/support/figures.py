@@ -48,7 +48,10 @@ def measure(load: str, servers: Mapping[str, Callable[[], Figure]], rounds: int)
     for number in range(rounds + 1):
         for name, once in servers.items():
             figure = once()
-            print(f"{load:32} {name:28} round {number}: {figure.per_second:8.1f}/s {figure.cpu_ms:6.2f} ms", flush=True)
+            print(
+                f"{load:32} {name:28} round {number}: {figure.per_second:8.1f}/s {figure.cpu_ms:6.2f} ms",
+                flush=True,
+            )
             if number:
                 taken[name].append(figure)
     return [Row(load, name, tuple(figures)) for name, figures in taken.items()]
@@ -101,6 +104,9 @@ def _table(rows: Sequence[Row], peer: str) -> list[str]:
     ]
     widths = [max(len(line[at]) for line in cells) for at in range(len(head))]
     rule = "  ".join("=" * width for width in widths)
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
     title = f"{rows[0].load} (compared with {peer})"
     return [title, "-" * len(title), "", rule, text[0], rule, *text[1:], rule, ""]

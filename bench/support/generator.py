@@ -106,7 +106,11 @@ def main() -> None:
         report |= {"session_p50": percentile(whole, 0.5), "session_p99": percentile(whole, 0.99)}
     else:
         report["seconds"] = asyncio.run(run.saturate())
-    report |= {"dot_p50": percentile(run.dots, 0.5), "dot_p99": percentile(run.dots, 0.99), "refused": run.refused}
+    report |= {
+        "dot_p50": percentile(run.dots, 0.5),
+        "dot_p99": percentile(run.dots, 0.99),
+        "refused": run.refused,
+    }
     print(json.dumps(report))
 
 

@@ -74,7 +74,9 @@ def filtering_postfix(sink_port: int, signer: Path, key: Path, recipient: Path) 
             filter_destination_recipient_limit="1", filter_destination_concurrency_limit="20",
         ) as running:  # fmt: skip
             _write_filter(script, running, signer, key, recipient)
-            yield Server("Postfix + openssl cms", running.port, running.master_pid(), lambda: _wait_empty(running))
+            yield Server(
+                "Postfix + openssl cms", running.port, running.master_pid(), lambda: _wait_empty(running)
+            )
 
 
 def _write_filter(script: Path, running: Postfix, signer: Path, key: Path, recipient: Path) -> None:
@@ -92,7 +94,10 @@ def running_gateway(hop: int, **settings: object) -> Iterator[tuple[Server, Gate
     """The gateway with the next hop for everything at this port."""
     with tempfile.TemporaryDirectory(prefix="sg-bench-") as place:
         with gateway(Path(place), inside=hop, outside=hop, settings=settings) as running:
-            yield Server("securegw", running.smtp_port, running.pid, lambda: running.wait_empty(QUIET)), running
+            yield (
+                Server("securegw", running.smtp_port, running.pid, lambda: running.wait_empty(QUIET)),
+                running,
+            )
 
 
 @contextlib.contextmanager

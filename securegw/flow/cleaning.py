@@ -184,11 +184,13 @@ def _bare_cid(name: str) -> str:
 
 BODY_COLOUR = re.compile(r"<body\b[^>]{0,2000}?\bbgcolor\s*=\s*[\"']?(#[0-9a-f]{3,8}|[a-z]{3,20})\b", re.IGNORECASE)
 
+GROUND = "margin:-12px;padding:12px;background-color:"  # over the margin that the page around it has
+
 
 def _on_ground(html: str, harmless: str) -> str:
     """The body element is dropped; its ground colour goes on in a box around the letter."""
     found = BODY_COLOUR.search(html[:100_000])
-    return f'<div style="background-color:{found[1]}">{harmless}</div>' if found else harmless
+    return f'<div style="{GROUND}{found[1]}">{harmless}</div>' if found else harmless
 
 
 # --- a link that says one host and leads to another -----------------------------------------------------------

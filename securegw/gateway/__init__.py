@@ -20,18 +20,9 @@ from twisted.internet.defer import Deferred  # noqa: E402
 from twisted.python import usage  # noqa: E402
 
 from securegw import config  # noqa: E402
-from securegw.clients.mx import Resolver  # noqa: E402
-from securegw.clients.relay import Relay  # noqa: E402
-from securegw.crypto.passwords import Cost  # noqa: E402
-from securegw.crypto.seal import load_master_key  # noqa: E402
 from securegw.gateway.doors import Doors  # noqa: E402
 from securegw.gateway.rooms import House, close_rooms, furnish, open_rooms  # noqa: E402
 from securegw.gateway.settings import Settings  # noqa: E402
-from securegw.mail.errors import MailError  # noqa: E402
-from securegw.store.database import Database, place  # noqa: E402
-from securegw.store.troubles import DatabaseTaken, NewerSchema  # noqa: E402
-from securegw.tls import BadCertificate  # noqa: E402
-from securegw.workers import Workers  # noqa: E402
 
 __all__ = ["Gateway", "House", "Options", "Settings", "build", "close_rooms", "furnish", "makeService", "open_rooms"]
 
@@ -41,12 +32,18 @@ class Gateway:
     """A gateway: its service, and once that has started, where its doors are (name -> (host, port))."""
 
     service: MultiService
-    house: House
     doors: Doors
 
     @property
     def opened(self) -> Deferred[None]:
         return self.doors.opened
+
+    @property
+    def house(self) -> House:
+        """The rooms; there are none before the service has started."""
+        if self.doors.house is None:
+            raise RuntimeError("the gateway has not been started")
+        return self.doors.house
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
@@ -55,27 +52,11 @@ class Gateway:
 
 
 def build(settings: Settings, reactor: Any) -> Gateway:
-    """A gateway by its settings: the database is opened and migrated, nothing listens yet."""
-    own = settings.gateway
-    master = load_master_key(own.master_key)
-    database = Database(place(settings.database.url, own.directory), readers=settings.database.readers)
-    database.lock()
-    database.migrate()
-    workers = Workers(reactor, settings.workers)
-    house = furnish(
-        settings,
-        reactor,
-        database=database,
-        workers=workers,
-        master=master,
-        relay=Relay(reactor, own.host, settings.relay),
-        resolver=Resolver(reactor),
-        cost=Cost(),
-    )
+    """A gateway by its settings. The rooms are built when the service starts: threads do not survive a daemon's fork."""
     service = MultiService()
-    doors = Doors(house, reactor)
+    doors = Doors(settings, reactor)
     doors.setServiceParent(service)  # type: ignore[no-untyped-call]
-    return Gateway(service, house, doors)
+    return Gateway(service, doors)
 
 
 class Options(usage.Options):
@@ -96,10 +77,7 @@ def makeService(options: Options) -> MultiService:
     except config.Mistakes as mistakes:
         sys.exit("\n".join(config.format_mistake(mistake) for mistake in mistakes.mistakes))
     txaio.set_global_log_level(settings.log.level)
-    try:
-        gateway = build(settings, reactor)
-    except (BadCertificate, DatabaseTaken, MailError, NewerSchema) as error:
-        sys.exit(f"securegw cannot start: {error}")
+    gateway = build(settings, reactor)
     reactor.addSystemEventTrigger("after", "shutdown", _leave, gateway)
     return gateway.service
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,18 +12,24 @@ from twisted.application.internet import TimerService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from securegw.flow.claims import POLL, RENEW
-from securegw.gateway.rooms import House, close_rooms, open_rooms
+from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
+from securegw.mail.errors import MailError
 from securegw.portal import portal_site
 from securegw.servers.smtp import smtp_factory
-from securegw.tls import ServerTLS
+from securegw.store.troubles import DatabaseTaken, NewerSchema
+from securegw.tls import BadCertificate, ServerTLS
 
 log = txaio.make_logger()
+
+# What an operator can mend: one line says it, no traceback.
+EXPECTED = (BadCertificate, CannotListenError, DatabaseTaken, MailError, NewerSchema, OSError)
 
 Factory.noisy = False  # one line for each event of ours, none for each connection
 
@@ -38,14 +45,19 @@ class Server:
 
 def _smtp(house: House, reactor: Any) -> Any:
     own = house.settings.smtp
-    tls = None if own.certificate is None or own.key is None else ServerTLS(own.certificate, own.key)
+    tls = None if own.certificate is None or own.key is None else _server_tls(own.certificate, own.key)
     return smtp_factory(house.intake, own, tls, house.settings.gateway.host, reactor)
 
 
 def _portal(house: House, reactor: Any) -> Any:
     own = house.settings.portal
     site = portal_site(house.webmail, house.accounts, house.texts, own, reactor)
-    return TLSMemoryBIOFactory(ServerTLS(own.certificate, own.key), False, site)
+    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
+
+
+def _server_tls(certificate: Path, key: Path) -> ServerTLS:
+    """A bad new file keeps the old certificate serving, and is told."""
+    return ServerTLS(certificate, key, complain=lambda problem: log.error("TLS: {problem}", problem=str(problem)))
 
 
 SERVERS = (
@@ -55,11 +67,12 @@ SERVERS = (
 
 
 class Doors(Service):
-    """Opens the rooms, then the doors, and closes them the other way round."""
+    """Builds and opens the rooms, then the doors, and closes them the other way round."""
 
-    def __init__(self, house: House, reactor: Any) -> None:
-        self.house = house
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self.settings = settings
         self.reactor = reactor
+        self.house: House | None = None
         self.ports: dict[str, IListeningPort] = {}
         self.opened: Deferred[None] = Deferred()
         self.clocks: list[TimerService] = []
@@ -70,26 +83,29 @@ class Doors(Service):
         Deferred.fromCoroutine(self._open()).addCallbacks(self.opened.callback, self._fail)
 
     async def _open(self) -> None:
-        await open_rooms(self.house)
+        self.house = house = build_rooms(self.settings, self.reactor)
+        await open_rooms(house)
         for server in SERVERS:
-            factory = server.factory(self.house, self.reactor)
-            for number, listen in enumerate(server.listen(self.house.settings)):
+            factory = server.factory(house, self.reactor)
+            for number, listen in enumerate(server.listen(self.settings)):
                 port = await serverFromString(self.reactor, listen).listen(factory)
                 self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port
-        for seconds, work in ((POLL, self._look), (RENEW, self.house.claims.renew)):
-            clock = TimerService(seconds, _in_turn(work))
-            clock.clock = self.reactor
-            clock.startService()
-            self.clocks.append(clock)
+        self._every(POLL, lambda: _look(house))
+        self._every(RENEW, house.claims.renew)
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
 
-    async def _look(self) -> None:
-        await self.house.places.refresh()
-        await self.house.claims.poll()
+    def _every(self, seconds: float, work: Callable[[], Any]) -> None:
+        clock = TimerService(seconds, _in_turn(work))
+        clock.clock = self.reactor
+        clock.startService()
+        self.clocks.append(clock)
 
     def _fail(self, failure: Any) -> None:
         """A gateway that cannot open all its doors opens none: it stops, and says so to whoever watches it."""
-        log.failure("securegw cannot open: {log_failure.value}", failure=failure)
+        if failure.check(*EXPECTED):
+            log.critical("securegw cannot start: {reason}", reason=failure.getErrorMessage())
+        else:
+            log.failure("securegw cannot start: {log_failure.value}", failure=failure)
         self.failed = True
         self.opened.addErrback(lambda _: None)
         self.opened.errback(failure)
@@ -99,11 +115,17 @@ class Doors(Service):
         for clock in self.clocks:
             await clock.stopService()
         await gatherResults([Deferred.fromCoroutine(_stop(port)) for port in self.ports.values()])
-        await close_rooms(self.house)
+        if self.house is not None:
+            await close_rooms(self.house)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._close())
+
+
+async def _look(house: House) -> None:
+    await house.places.refresh()
+    await house.claims.poll()
 
 
 async def _stop(port: IListeningPort) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import attrs
 
 from securegw.accounts import Accounts
+from securegw.clients.mx import Resolver
+from securegw.clients.relay import Relay
 from securegw.crypto.passwords import Cost
-from securegw.crypto.seal import MasterKey
+from securegw.crypto.seal import MasterKey, load_master_key
 from securegw.flow.claims import Claims
 from securegw.flow.delivery import Delivery
 from securegw.flow.incoming import Incoming
@@ -26,8 +28,8 @@ from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
 from securegw.mail.texts import Texts
-from securegw.store.database import Database
-from securegw.workers import Work
+from securegw.store.database import Database, place
+from securegw.workers import Work, Workers
 
 
 @attrs.frozen
@@ -51,6 +53,7 @@ class House:
     incoming: Incoming
     journey: Journey
     delivery: Delivery
+    relay: Any
 
 
 def furnish(
@@ -152,6 +155,30 @@ def furnish(
         incoming,
         journey,
         delivery,
+        relay,
+    )
+
+
+def build_rooms(settings: Settings, reactor: Any) -> House:
+    """All rooms by the settings of a machine: the database is opened and migrated, nothing listens yet."""
+    own = settings.gateway
+    master = load_master_key(own.master_key)
+    database = Database(place(settings.database.url, own.directory), readers=settings.database.readers)
+    try:
+        database.lock()
+        database.migrate()
+    except BaseException:
+        database.close()
+        raise
+    return furnish(
+        settings,
+        reactor,
+        database=database,
+        workers=Workers(reactor, settings.workers),
+        master=master,
+        relay=Relay(reactor, own.host, settings.relay),
+        resolver=Resolver(reactor),
+        cost=Cost(),
     )
 
 
@@ -166,5 +193,6 @@ async def open_rooms(house: House) -> None:
 async def close_rooms(house: House) -> None:
     """Finish what is under way and hand back the rest."""
     await house.claims.close()
+    house.relay.close()
     house.workers.stop()
     house.database.close()

@@ -59,7 +59,7 @@ class Write:
         return self.writer.page(
             request, "reply", id=park, letter=show(view, language), text=text, problem=problem,
             once=secrets.token_hex(16), longest=LONGEST_TEXT, most_files=MOST_FILES,
-            largest=size_text(self.limit, language),
+            largest=size_text(self.limit // 1_000_000 * 1_000_000, language),
         )
 
     async def send(self, request: PageRequest, park: str) -> bytes:

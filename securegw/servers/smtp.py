@@ -199,9 +199,11 @@ class SmtpConnection(protocol.Protocol):
         if self._working:
             return
         self._working = True
-        while self._todo:
-            self._do(self._todo.popleft())
-        self._working = False
+        try:
+            while self._todo:
+                self._do(self._todo.popleft())
+        finally:
+            self._working = False
         self._write()
 
     def _do(self, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,9 @@ class Mx(TestCase):
 
 class SystemServers(TestCase):
     def test_resolv_conf(self) -> None:
-        file = Path(self.mktemp())
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        file = Path(folder.name) / "resolv.conf"
         file.write_text("# nameserver 192.0.2.9\nsearch test\nnameserver 192.0.2.1\nnameserver ::1\n")
         self.assertEqual(system_servers(file), (("192.0.2.1", 53), ("::1", 53)))
         self.assertEqual(system_servers(file.with_name("none")), (("127.0.0.1", 53),))

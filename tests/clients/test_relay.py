@@ -68,10 +68,14 @@ def silent(server: BadServer) -> None:
 
 class RelayCase(TestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()) if False else Path(tempfile.mkdtemp())
-        self.authority = TestAuthority(self.folder)
+        self.authority = TestAuthority(self.folder())
         self.relays: list[Relay] = []
         self.doors: list[SmtpFactory] = []
+
+    def folder(self) -> Path:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return Path(folder.name)
 
     def tearDown(self) -> Deferred[Any]:
         for relay in self.relays:
@@ -183,7 +187,16 @@ class Trouble(RelayCase):
             self.assertEqual(second.made, 0, verb)
 
     async def test_each_stage_has_its_answers(self) -> None:
-        for verb, code in (("MAIL", 4), ("MAIL", 5), ("RCPT", 4), ("RCPT", 5), ("DATA", 4), ("DATA", 5), ("END", 4), ("END", 5)):
+        for verb, code in (
+            ("MAIL", 4),
+            ("MAIL", 5),
+            ("RCPT", 4),
+            ("RCPT", 5),
+            ("DATA", 4),
+            ("DATA", 5),
+            ("END", 4),
+            ("END", 5),
+        ):
             server = self.bad(**{verb: b"%d50 %d.2.3 no\r\n" % (code, code)})
             if verb in {"MAIL", "RCPT"}:
                 server.table["DATA"] = b"503 5.5.1 no\r\n"
@@ -212,7 +225,7 @@ class Trouble(RelayCase):
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
 
-class Tls_(RelayCase):
+class Encryption(RelayCase):
     def secure_door(self, name: str = "localhost") -> tuple[PretendedIntake, int]:
         pair = self.authority.issue(name)
         return self.door(ServerTLS(pair.certificate, pair.key))
@@ -259,7 +272,7 @@ class Tls_(RelayCase):
     async def test_a_certificate_is_replaced_while_we_run(self) -> None:
         first = self.authority.issue("first.test")
         server = ServerTLS(first.certificate, first.key)
-        intake, port = self.door(server)
+        _intake, port = self.door(server)
         hop = self.hop(port, tls="verify", host="localhost")
         sent = await self.relay().send(hop, ANN, [BOB], RAW)
         self.assertEqual(sent.recipients[BOB].status, "4.7.5")

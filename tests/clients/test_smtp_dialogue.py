@@ -47,8 +47,7 @@ def test_a_pipelined_envelope_is_one_send_and_the_text_follows() -> None:
     dialogue = ready()
     [envelope] = dialogue.send(MAIL)
     assert envelope == Send(
-        b"MAIL FROM:<ann@inside.test> SIZE=20\r\n"
-        b"RCPT TO:<bob@outside.test>\r\nRCPT TO:<carl@outside.test>\r\nDATA\r\n"
+        b"MAIL FROM:<ann@inside.test> SIZE=20\r\nRCPT TO:<bob@outside.test>\r\nRCPT TO:<carl@outside.test>\r\nDATA\r\n"
     )
     text = dialogue.receive(b"250 2.1.0 ok\r\n250 ok\r\n550 5.1.1 no carl\r\n354 go\r\n")
     assert sent(text) == MAIL.raw + b".\r\n"
@@ -211,7 +210,9 @@ def test_international_addresses_need_smtputf8() -> None:
     )
 
 
-@pytest.mark.parametrize("bad", ["x@y.test>\r\nRSET\r\nMAIL FROM:<z@y.test", "a b@c.test", "ü@c.test", "", "a@b\0.test"])
+@pytest.mark.parametrize(
+    "bad", ["x@y.test>\r\nRSET\r\nMAIL FROM:<z@y.test", "a b@c.test", "ü@c.test", "", "a@b\0.test"]
+)
 def test_nothing_but_an_address_reaches_a_command_line(bad: str) -> None:
     dialogue = ready()
     mail = Mail("ann@inside.test", (bad, "bob@outside.test"), b"x\r\n")

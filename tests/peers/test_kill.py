@@ -119,7 +119,9 @@ def originals() -> dict[str, bytes]:
     return {drill.id: body_of(drill.raw) for drill in written}
 
 
-def kill_and_restart(gateway: Gateway, load: Load, instants: random.Random) -> tuple[list[float], list[float]]:
+def kill_and_restart(
+    gateway: Gateway, load: Load, instants: random.Random
+) -> tuple[list[float], list[float]]:
     """Six kills, spread over the load, each at a random instant; when they were and how long each start took."""
     kills, starts = [], []
     for number in range(1, KILLS + 1):
@@ -146,12 +148,12 @@ def test_nothing_is_lost_when_it_is_killed_under_load(
     began = time.monotonic()
     sender.start()
     kills, starts = kill_and_restart(drilled.gateway, load, random.Random(1))
-    print('KILLS DONE', time.monotonic()-began)
+    print("KILLS DONE", time.monotonic() - began)
     sender.join(120)
-    print('LOAD DONE', time.monotonic()-began)
+    print("LOAD DONE", time.monotonic() - began)
     assert not sender.is_alive(), "the load did not end"
     drilled.gateway.wait_empty(90)
-    print('DRAIN DONE', time.monotonic()-began)
+    print("DRAIN DONE", time.monotonic() - began)
 
     sums = count(
         load.outcomes,
@@ -178,7 +180,9 @@ def judge(sums: Sums, drilled: Drilled, texts: dict[str, bytes]) -> None:
     assert not sums.wrong_permanent
     assert not sums.strange_doubles, f"doubles without a kill: {sorted(sums.strange_doubles)[:10]}"
     assert sum(sums.doubles.values()) <= KILLS * CONNECTIONS
-    assert not [mail for mail in drilled.inside.arrived if b"multipart/report" in mail.raw], "a notice was sent"
+    assert not [mail for mail in drilled.inside.arrived if b"multipart/report" in mail.raw], (
+        "a notice was sent"
+    )
     for name, text in texts.items():
         assert secret(text) not in drilled.gateway.log, f"{name} stands in the log"
 
@@ -188,7 +192,9 @@ def secret(text: bytes) -> str:
     return text.split(b"\r\n")[1].decode()
 
 
-def is_whole(texts: dict[str, bytes], papers: Papers, inside_root: bytes, one: Outcome, mail: Arrived) -> bool:
+def is_whole(
+    texts: dict[str, bytes], papers: Papers, inside_root: bytes, one: Outcome, mail: Arrived
+) -> bool:
     """Whether this copy is what was sent, opened with the key of who may open it."""
     text, kind = texts[one.drill.id], one.drill.kind
     if kind == "plain":

@@ -93,8 +93,24 @@ def papers(middle: Middle, openssl: OpenSSL, tmp_path_factory: pytest.TempPathFa
 
 def make_authority(openssl: OpenSSL, papers: Papers) -> None:
     words = ("-newkey", "rsa:2048", "-noenc", "-keyout", papers.key("ca"), "-subj", "/CN=Partner people")
-    uses = ("-addext", "keyUsage=critical,keyCertSign,cRLSign", "-addext", "basicConstraints=critical,CA:TRUE")
-    openssl("req", "-x509", "-config", papers.folder / "extensions", *words, *uses, "-days", 900, "-out", papers.ca)
+    uses = (
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+        "-addext",
+        "basicConstraints=critical,CA:TRUE",
+    )
+    openssl(
+        "req",
+        "-x509",
+        "-config",
+        papers.folder / "extensions",
+        *words,
+        *uses,
+        "-days",
+        900,
+        "-out",
+        papers.ca,
+    )
 
 
 def make_person(openssl: OpenSSL, papers: Papers, kind: str, words: tuple[str, ...]) -> None:
@@ -203,7 +219,9 @@ def test_a_changed_text_is_bad(running: Gateway, inside: Sink, openssl: OpenSSL,
     assert b"marker-663" in got.raw  # delivered, but told
 
 
-def test_another_sender_is_not_the_signer(running: Gateway, inside: Sink, openssl: OpenSSL, papers: Papers) -> None:
+def test_another_sender_is_not_the_signer(
+    running: Gateway, inside: Sink, openssl: OpenSSL, papers: Papers
+) -> None:
     raw = outer(sign(openssl, papers, "rsa"), "other", sender="chief@partner.test")
 
     got = arrive(running, inside, raw)
@@ -234,7 +252,9 @@ def test_a_flipped_bit_in_the_closed_text_shows_nothing(
     der = bytearray(openssl("cms", "-encrypt", "-aes-256-gcm", "-outform", "DER", papers.ann, given=ENTITY))
     der[-40] ^= 1
     head = b'MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=authEnveloped-data; name="smime.p7m"\r\n'
-    raw = outer(head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(bytes(der)), "flipped")
+    raw = outer(
+        head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(bytes(der)), "flipped"
+    )
 
     got = arrive(running, inside, raw)
 
@@ -269,7 +289,9 @@ def test_openssl_opens_and_verifies_our_mail(
     assert str(read(got)["Subject"]) == "answer"
     file = tmp_path / "mail"
     file.write_bytes(got)
-    signed = openssl("cms", "-decrypt", "-in", file, "-recip", papers.certificate("rsa"), "-inkey", papers.key("rsa"))
+    signed = openssl(
+        "cms", "-decrypt", "-in", file, "-recip", papers.certificate("rsa"), "-inkey", papers.key("rsa")
+    )
     content = openssl("cms", "-verify", "-CAfile", papers.inside_ca, "-purpose", "smimesign", given=signed)
     assert read(content).get_payload(decode=True) == text.encode()
 

@@ -76,7 +76,9 @@ def test_tls_covers_the_way_when_both_can(line: Line) -> None:
 
 
 def test_a_confidential_mail_leaves_as_carrier_and_the_sender_gets_the_code(line: Line) -> None:
-    line.inside.sendmail(ANN, [BOB], mail(ANN, BOB, "[confidential] secret plan", "nobody may read marker-771"))
+    line.inside.sendmail(
+        ANN, [BOB], mail(ANN, BOB, "[confidential] secret plan", "nobody may read marker-771")
+    )
 
     got = wait_for_attachment(line.outside, BOB, "secure-email.html")
     assert b"marker-771" not in got.as_bytes()
@@ -86,7 +88,9 @@ def test_a_confidential_mail_leaves_as_carrier_and_the_sender_gets_the_code(line
 
 
 def test_an_unknown_outside_recipient_comes_back_as_a_notice_without_the_text(line: Line) -> None:
-    line.inside.sendmail(OTTO, ["nobody@outside.test"], mail(OTTO, "nobody@outside.test", "lost", "marker-772"))
+    line.inside.sendmail(
+        OTTO, ["nobody@outside.test"], mail(OTTO, "nobody@outside.test", "lost", "marker-772")
+    )
 
     [notice] = line.inside.wait_for_mail(OTTO)
     assert notice.get_content_type() == "multipart/report"

@@ -24,7 +24,12 @@ def swaks(program: Callable[[str], str], running: Gateway) -> Swaks:
     def run(sender: str, recipient: str, *more: str) -> subprocess.CompletedProcess[str]:
         server = ["--server", f"127.0.0.1:{running.smtp_port}", "--from", sender, "--to", recipient]
         return subprocess.run(
-            [found, *server, *more], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+            [found, *server, *more],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
 
     return run
@@ -59,7 +64,9 @@ def test_pipelining(swaks: Swaks, outside: Sink) -> None:
     done = swaks(ANN, f"{BOB},second@outside.test", "--pipeline")
 
     assert done.returncode == 0, done.stdout
-    mails = outside.wait(lambda mails: {to for mail in mails for to in mail.recipients} >= {BOB, "second@outside.test"})
+    mails = outside.wait(
+        lambda mails: {to for mail in mails for to in mail.recipients} >= {BOB, "second@outside.test"}
+    )
     assert sum(len(mail.recipients) for mail in mails) == 2
 
 
@@ -89,7 +96,9 @@ def test_tricks_with_the_recipient_stay_inside(
     assert outside.count == 0
 
 
-def test_a_mail_over_the_limit_is_refused_and_not_kept(swaks: Swaks, running: Gateway, tmp_path: Path) -> None:
+def test_a_mail_over_the_limit_is_refused_and_not_kept(
+    swaks: Swaks, running: Gateway, tmp_path: Path
+) -> None:
     file = tmp_path / "large"
     file.write_text("Subject: large\n\n" + ("x" * 70 + "\n") * 750_000)
 
@@ -123,7 +132,9 @@ def test_a_contradiction_is_refused_with_a_notice(
     assert outside.count == 0
 
 
-def test_what_was_accepted_is_delivered_without_a_double(swaks: Swaks, running: Gateway, outside: Sink) -> None:
+def test_what_was_accepted_is_delivered_without_a_double(
+    swaks: Swaks, running: Gateway, outside: Sink
+) -> None:
     for number in range(10):
         assert swaks(ANN, f"bob{number}@outside.test").returncode == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ LINES = st.lists(st.sampled_from([b"", b".", b"..", b".a", b"text", b"a.", b"x" 
 def read(wire: bytes, cuts: list[int], limit: int = 10_000) -> tuple[BodyReader, bytes | None]:
     reader = BodyReader(limit)
     places = sorted({min(cut, len(wire)) for cut in cuts} | {0, len(wire)})
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         rest = reader.feed(wire[begin:end])
         if rest is not None:
             return reader, rest + wire[end:]

@@ -81,7 +81,7 @@ def test_bytes_behind_starttls_end_the_session_without_a_word() -> None:
 def test_starttls_forgets_the_transaction() -> None:
     dialogue = begin()
     say(dialogue, b"MAIL FROM:<a@b.test>\r\n")
-    sent, start = dialogue.receive(b"STARTTLS\r\n")
+    _sent, start = dialogue.receive(b"STARTTLS\r\n")
     assert start == StartTLS()
     dialogue.secured()
     assert codes(say(dialogue, b"RCPT TO:<c@d.test>\r\n")) == [503]

@@ -1,9 +1,9 @@
 """A name server for tests: real UDP and TCP on the loopback, answers from a table.
 
-    zone = Zone()
-    zone.add("outside.test", "MX", "10 mx.outside.test.")
-    zone.rcodes["broken.test"] = "SERVFAIL"
-    server = NameServer(reactor, zone); server.address -> ("127.0.0.1", port)
+zone = Zone()
+zone.add("outside.test", "MX", "10 mx.outside.test.")
+zone.rcodes["broken.test"] = "SERVFAIL"
+server = NameServer(reactor, zone); server.address -> ("127.0.0.1", port)
 """
 
 from __future__ import annotations

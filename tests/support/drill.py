@@ -65,7 +65,9 @@ def count(
     is_clear: Callable[[Outcome, Arrived], bool],
 ) -> Sums:
     """All sums; ``is_good`` says whether the content is whole, ``is_clear`` whether it should have been closed."""
-    by_recipient = {one.drill.recipients[0]: name for name, one in outcomes.items() if one.drill.kind == "carrier"}
+    by_recipient = {
+        one.drill.recipients[0]: name for name, one in outcomes.items() if one.drill.kind == "carrier"
+    }
     found: dict[Pair, list[Arrived]] = defaultdict(list)
     for mail in arrived:
         for pair in pairs_of(mail, outcomes, by_recipient):
@@ -74,7 +76,9 @@ def count(
     maybe = {(name, to) for name, one in outcomes.items() if one.unknown for to in one.drill.recipients}
     waiting = frozenset(queued)
     doubles = {
-        pair: len(mails) - 1 for pair, mails in found.items() if len(mails) > 1 and not outcomes[pair[0]].unknown
+        pair: len(mails) - 1
+        for pair, mails in found.items()
+        if len(mails) > 1 and not outcomes[pair[0]].unknown
     }
     return Sums(
         planned=len(outcomes),
@@ -83,7 +87,9 @@ def count(
         queued=waiting,
         lost=frozenset(said - found.keys() - waiting),
         ghosts=frozenset(found.keys() - said - maybe),
-        corrupt=frozenset(p for p, mails in found.items() if not all(is_good(outcomes[p[0]], m) for m in mails)),
+        corrupt=frozenset(
+            p for p, mails in found.items() if not all(is_good(outcomes[p[0]], m) for m in mails)
+        ),
         clear=frozenset(p for p, mails in found.items() if any(is_clear(outcomes[p[0]], m) for m in mails)),
         wrong_permanent=frozenset(
             name for name, one in outcomes.items() if any(reply.startswith("5") for reply in one.replies)

@@ -46,7 +46,14 @@ class Outcome:
 
 
 def write_drill(
-    number: int, kind: str, sender: str, recipients: Iterable[str], *, run: str, subject: str, size: int = 2000
+    number: int,
+    kind: str,
+    sender: str,
+    recipients: Iterable[str],
+    *,
+    run: str,
+    subject: str,
+    size: int = 2000,
 ) -> Drill:
     """A text mail of about ``size`` bytes, the same for the same run and number."""
     name = f"{run}-{number}"
@@ -140,7 +147,12 @@ class Load:
     """
 
     def __init__(
-        self, port: int, drills: Iterable[Drill], journal: Path, *, connections: int = 20,
+        self,
+        port: int,
+        drills: Iterable[Drill],
+        journal: Path,
+        *,
+        connections: int = 20,
         sources: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port

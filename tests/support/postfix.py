@@ -106,7 +106,16 @@ class Postfix:
 
     def sendmail(self, sender: str, recipients: list[str], raw: bytes) -> None:
         """Hand in a mail as a local program would (sendmail, postdrop, pickup)."""
-        command = [_program("sendmail"), "-C", str(self.folder / "etc"), "-i", "-f", sender, "--", *recipients]
+        command = [
+            _program("sendmail"),
+            "-C",
+            str(self.folder / "etc"),
+            "-i",
+            "-f",
+            sender,
+            "--",
+            *recipients,
+        ]
         subprocess.run(command, input=raw.replace(b"\r\n", b"\n"), check=True, timeout=30)
 
     def queue_size(self) -> int:
@@ -120,7 +129,9 @@ class Postfix:
 
     def log(self) -> str:
         place = self.folder / "log"
-        return "\n".join(place.read_text(errors="replace").splitlines()[-40:]) if place.exists() else "nothing"
+        return (
+            "\n".join(place.read_text(errors="replace").splitlines()[-40:]) if place.exists() else "nothing"
+        )
 
     def master_pid(self) -> int:
         return int((self.folder / "spool" / "pid" / "master.pid").read_text().strip())

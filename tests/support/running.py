@@ -81,7 +81,9 @@ class Process:
                 line = self.news.get(timeout=max(0.0, end - time.monotonic()))
             except queues.Empty:
                 line = None
-            assert line is not None, f"the gateway never said {pattern.pattern!r}, but:\n{''.join(self.lines)}"
+            assert line is not None, (
+                f"the gateway never said {pattern.pattern!r}, but:\n{''.join(self.lines)}"
+            )
             if found := pattern.search(line):
                 return found
 
@@ -243,7 +245,16 @@ def prepare(
     ``database`` is the address of an empty one, in place of the file that quickstart makes.
     """
     made, home = folder / "made", f"[127.0.0.1]:{inside}"
-    words = ["quickstart", "gw.inside.test", "--dir", str(made), "--domain", "inside.test", "--inside-server", home]
+    words = [
+        "quickstart",
+        "gw.inside.test",
+        "--dir",
+        str(made),
+        "--domain",
+        "inside.test",
+        "--inside-server",
+        home,
+    ]
     assert command(words) == 0
     gateway = Gateway(made, free_port(), free_port())
     more = {**(settings or {}), **({"database": {"url": database}} if database else {})}

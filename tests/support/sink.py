@@ -227,7 +227,10 @@ class _Session(asyncio.Protocol):
             assert self.sink.context is not None
             with contextlib.suppress(OSError):
                 self.transport = await loop.start_tls(  # type: ignore[assignment]
-                    transport, self, self.sink.context, server_side=True  # type: ignore[arg-type]
+                    transport,
+                    self,
+                    self.sink.context,
+                    server_side=True,  # type: ignore[arg-type]
                 )
 
         self._upgrade = asyncio.ensure_future(upgrade())

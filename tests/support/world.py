@@ -73,6 +73,9 @@ class RememberingRelay:
         self.taken: list[Delivered] = []
         self.answers: dict[str, Reply] = {}
 
+    def close(self) -> None:
+        """No connection is kept here."""
+
     def hold(self, recipient: str) -> None:
         """Answer "later" to this recipient."""
         self.answers[recipient] = Reply(451, "4.3.0", "later", remote="relay.test")

@@ -19,7 +19,10 @@ FOLDER = Path("demo")
 def add_arguments(parser: ArgumentParser) -> None:
     """Name the words after ``securegw demo``."""
     parser.add_argument(
-        "--dir", metavar="DIR", type=Path, help=f"where everything is kept (default: ./{FOLDER}, with --check a new folder)"
+        "--dir",
+        metavar="DIR",
+        type=Path,
+        help=f"where everything is kept (default: ./{FOLDER}, with --check a new folder)",
     )
     parser.add_argument(
         "--check", action="store_true", help="play the story, say whether all went well (exit code), and end"

@@ -65,7 +65,9 @@ class Page:
         for form in self.forms:
             if field in form.fields or field in form.uploads:
                 return form
-        raise Surprise(f"no form with {field!r} on {self.url or 'the file'} ({self.status}): {self.text[:300]!r}")
+        raise Surprise(
+            f"no form with {field!r} on {self.url or 'the file'} ({self.status}): {self.text[:300]!r}"
+        )
 
     def link(self, part: str) -> str:
         """The first link whose address has this part, as an absolute address."""
@@ -91,7 +93,11 @@ class Browser:
         return self._follow("GET", url, {"Referer": referer} if referer else {}, b"")
 
     def submit(
-        self, page: Page, form: Form, values: Mapping[str, str] | None = None, files: Sequence[tuple[str, File]] = ()
+        self,
+        page: Page,
+        form: Form,
+        values: Mapping[str, str] | None = None,
+        files: Sequence[tuple[str, File]] = (),
     ) -> Page:
         """Fill in a form of a page and press its first button, or the one that ``values`` names."""
         button = form.buttons[0] if form.buttons and form.buttons[0][0] else None
@@ -182,7 +188,10 @@ def _read(page: Page) -> Page:
     reader.feed(page.body.decode("utf-8", "replace"))
     reader.close()
     return attrs.evolve(
-        page, forms=tuple(reader.forms), links=tuple(reader.links), text=" ".join("".join(reader.texts).split())
+        page,
+        forms=tuple(reader.forms),
+        links=tuple(reader.links),
+        text=" ".join("".join(reader.texts).split()),
     )
 
 
@@ -208,7 +217,9 @@ class _Reader(HTMLParser):
             self.links.append(values.get("href") or values.get("src") or "")
         elif tag == "form":
             self.form = Form(
-                values.get("action", ""), values.get("method", "get").lower(), values.get("enctype", Form().enctype)
+                values.get("action", ""),
+                values.get("method", "get").lower(),
+                values.get("enctype", Form().enctype),
             )
             self.forms.append(self.form)
         elif self.form is not None:

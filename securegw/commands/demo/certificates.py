@@ -24,15 +24,19 @@ def learn(scene: Scene) -> Iterable[str]:
     scene.post.hand_over(scene.carol.address, scene.ann.address, raw)
     mail = scene.inboxes.wait(scene.ann, "Carol's mail", lambda mail: "marker-8101" in mail.text)
     _check_marks(mail, ("[signed OK]",), ("integrity=good", "trust=good", "identity=good", "encrypted=none"))
-    again = smime.open(mail.raw, (), [_der(scene.papers.partner_ca)], time.time(), parse_address(scene.carol.address))
+    again = smime.open(
+        mail.raw, (), [_der(scene.papers.partner_ca)], time.time(), parse_address(scene.carol.address)
+    )
     check(again.verdict.signed_ok, "Carol's signature does not hold any more in Ann's mailbox")
     yield f"subject {mail.subject!r}"
-    yield f"{VERDICT}: {mail.message[VERDICT]}"
+    yield _verdict(mail)
 
 
 def encrypt(scene: Scene) -> Iterable[str]:
     """Ann's answer must leave closed, signed by her and readable by Carol only."""
-    message = write(scene.ann, scene.carol.address, "Re: The contract [confidential]", "Signed: marker-8102.\n")
+    message = write(
+        scene.ann, scene.carol.address, "Re: The contract [confidential]", "Signed: marker-8102.\n"
+    )
     scene.post.submit(scene.ann, scene.carol.address, message.as_bytes())
     mail = scene.inboxes.wait(scene.carol, "Ann's answer", lambda mail: "contract" in mail.subject)
     check(mail.message.get_content_type() == "application/pkcs7-mime", "it is not S/MIME")
@@ -42,14 +46,16 @@ def encrypt(scene: Scene) -> Iterable[str]:
     check(opened.verdict.encrypted == "opened", f"Carol cannot open it: {opened.verdict.reasons}")
     check(b"marker-8102" in opened.raw, "Carol reads something else")
     check(opened.verdict.signed_ok, f"Ann's signature does not hold: {opened.verdict.reasons}")
-    scene.ann_certificate = opened.certificates[0][0]
+    scene.ann_certificate, scene.ann_reads_gcm = opened.certificates[0]
     yield f"{scene.carol.address} opens it with her key; signed by {opened.verdict.signer}"
 
 
 def decrypt(scene: Scene) -> Iterable[str]:
     """Carol answers closed and signed; Ann's program, which knows no S/MIME, must show the text and the marks."""
-    plain = _from_carol(scene, "Re: The contract", "All agreed: marker-8103.", thread="<contract@partner.test>")
-    closed = smime.encrypt(_sign(scene.carol, plain), [scene.ann_certificate], gcm=False)
+    plain = _from_carol(
+        scene, "Re: The contract", "All agreed: marker-8103.", thread="<contract@partner.test>"
+    )
+    closed = smime.encrypt(_sign(scene.carol, plain), [scene.ann_certificate], gcm=scene.ann_reads_gcm)
     check(b"marker-8103" not in closed, "Carol's program has not encrypted")
     scene.post.hand_over(scene.carol.address, scene.ann.address, closed)
     mail = scene.inboxes.wait(scene.ann, "Carol's answer", lambda mail: "marker-8103" in mail.text)
@@ -61,7 +67,7 @@ def decrypt(scene: Scene) -> Iterable[str]:
     results = str(mail.message["Authentication-Results"])
     check("smime=pass" in results, f"Authentication-Results says {results!r}")
     yield f"subject {mail.subject!r}"
-    yield f"{VERDICT}: {mail.message[VERDICT]}"
+    yield _verdict(mail)
 
 
 def expose_change(scene: Scene) -> Iterable[str]:
@@ -82,7 +88,10 @@ def remove_forged_marks(scene: Scene) -> Iterable[str]:
     message[VERDICT] = "encrypted=opened; integrity=good; trust=good; identity=good"
     scene.post.hand_over("mallory@elsewhere.test", scene.ann.address, message.as_bytes())
     mail = scene.inboxes.wait(scene.ann, "the forged mail", lambda mail: "marker-8105" in mail.text)
-    check("[signed OK]" not in mail.subject and "[secure]" not in mail.subject, f"still marked: {mail.subject!r}")
+    check(
+        "[signed OK]" not in mail.subject and "[secure]" not in mail.subject,
+        f"still marked: {mail.subject!r}",
+    )
     check(mail.message[VERDICT] is None, f"the forged {VERDICT} is still there")
     yield f"subject {mail.subject!r}"
 
@@ -105,6 +114,10 @@ def _open(scene: Scene, mail: Mail) -> Opened:
     roots = [_der(scene.papers.mail_ca)]
     author = parse_address(scene.ann.address)
     return smime.open(mail.raw, [(key, _der(scene.carol.certificate))], roots, time.time(), author)
+
+
+def _verdict(mail: Mail) -> str:
+    return f"{VERDICT}: {' '.join(str(mail.message[VERDICT]).split())}"
 
 
 def _check_marks(mail: Mail, tags: Sequence[str], words: Sequence[str]) -> None:

@@ -134,7 +134,11 @@ def furnish(config: Path, papers: Papers, cast: Mapping[str, Person], ports: Por
         for person in cast.values():
             if person.side == INSIDE and store.ask(people.get_user, person.address) is None:
                 user = people.User(
-                    address=person.address, name=person.name, may_sign=True, may_encrypt=True, created=time.time()
+                    address=person.address,
+                    name=person.name,
+                    may_sign=True,
+                    may_encrypt=True,
+                    created=time.time(),
                 )
                 store.change(told("user-added", address=person.address), people.add_user, user)
         if store.ask(keystore.authority) is None:

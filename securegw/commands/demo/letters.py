@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from securegw.commands.demo.browser import File, Form, Page, Surprise
 from securegw.commands.demo.post import write
 from securegw.commands.demo.story import Scene, Step, check
+from securegw.pages.request import SESSION
 
 SUBJECT = "Your results"
 SECRET = "The blood count is perfectly fine: marker-7341."
@@ -74,7 +75,8 @@ def refuse_wrong_code(scene: Scene) -> Iterable[str]:
     values = {"address": scene.bob.address, "password": "A" * 4 + "-AAAA-AA"}
     answer = scene.browser.submit(page, form, values)
     check(400 <= answer.status < 500, f"a wrong code was answered with {answer.status}")
-    check("marker-7341" not in answer.text and not scene.browser.cookies, "a wrong code opens the letter")
+    check("marker-7341" not in answer.text, "a wrong code opens the letter")
+    check(SESSION not in scene.browser.cookies, "a wrong code opens a session")
     yield f"answered with {answer.status}"
 
 
@@ -103,7 +105,7 @@ def refuse_used_code(scene: Scene) -> Iterable[str]:
         sign_in, sign_in.form("password"), {"address": scene.bob.address, "password": scene.code}
     )
     check(400 <= answer.status < 500, f"the used code was answered with {answer.status}")
-    check(not other.cookies, "the used code opened a session")
+    check(SESSION not in other.cookies, "the used code opened a session")
     yield f"answered with {answer.status}"
 
 

@@ -19,7 +19,32 @@ from securegw.crypto import authority
 
 INSIDE, OUTSIDE = "inside", "outside"
 DAYS = 3 * 365.0
-WORDS = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "haven", "island", "jetty", "kettle", "lantern", "meadow", "north", "orchard", "pebble", "quarry", "river", "summit", "timber", "umber", "valley", "willow", "yarrow"]
+WORDS = [
+    "amber",
+    "basin",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "haven",
+    "island",
+    "jetty",
+    "kettle",
+    "lantern",
+    "meadow",
+    "north",
+    "orchard",
+    "pebble",
+    "quarry",
+    "river",
+    "summit",
+    "timber",
+    "umber",
+    "valley",
+    "willow",
+    "yarrow",
+]
 
 
 @attrs.frozen
@@ -87,7 +112,11 @@ def make_people(folder: Path, papers: Papers) -> dict[str, Person]:
         "ann": Person("ann@inside.test", "Ann Keller", INSIDE, mail / "ann@inside.test"),
         "otto": Person("otto@inside.test", "Otto Frei", INSIDE, mail / "otto@inside.test"),
         "bob": Person(
-            "bob@outside.test", "Bob Weber", OUTSIDE, mail / "bob@outside.test", password_file.read_text("utf-8")
+            "bob@outside.test",
+            "Bob Weber",
+            OUTSIDE,
+            mail / "bob@outside.test",
+            password_file.read_text("utf-8"),
         ),
         "carol": Person(
             "carol@partner.test",

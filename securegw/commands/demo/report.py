@@ -61,7 +61,11 @@ def write_record(
 
 
 def addresses(
-    folder: Path, listeners: Mapping[str, tuple[str, int]], people: Mapping[str, Person], stranger: str
+    folder: Path,
+    listeners: Mapping[str, tuple[str, int]],
+    people: Mapping[str, Person],
+    stranger: str,
+    carrier: str,
 ) -> list[str]:
     """What a person can try now."""
     smtp_host, smtp = listeners["smtp"]
@@ -72,7 +76,9 @@ def addresses(
         "The gateway is open. Try it:",
         "",
         f"  SMTP     {smtp_host}:{smtp} (STARTTLS); inside from 127.0.0.1, a stranger from {stranger}",
-        f"  portal   https://localhost:{portal}  as {bob.address}  password: {bob.password}",
+        f"  portal   https://localhost:{portal}",
+        f"  letter   {folder / carrier} (open it in a browser)",
+        f"           as {bob.address}, password: {bob.password}",
         f"  trust    {folder / 'ca.pem'} (the portal's authority, for your browser)",
         "",
         "  Maildirs:",
@@ -81,7 +87,7 @@ def addresses(
         "  A sealed letter from Ann to Bob:",
         f"    swaks --server {smtp_host}:{smtp} --tls --from {ann.address} --to {bob.address} \\",
         '      --header "Subject: [confidential] results" --body "The results are fine."',
-        "  Then open secure-email.html from Bob's newest mail in a browser.",
+        "  Then save secure-email.html out of Bob's newest mail and open it in a browser.",
         "  refuse@outside.test is always refused, delay@outside.test at the first time,",
         "  silent@outside.test keeps the gateway waiting.",
         "",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STORY = (*letters.STEPS, *certificates.STEPS, *troubles.STEPS)
 PLAYED = "story.played"
 LOG = "securegw.log"
+CARRIER = "letter-for-bob.html"
 
 
 @attrs.frozen
@@ -90,8 +91,12 @@ def set_up(folder: Path, reactor: Any) -> Stage:
     settings = ground.furnish(config, papers, people, ports)
     built = gateway.build(settings, reactor)
     servers = {
-        "inside": MailServer(reactor, Postbox(maildirs(people, INSIDE)), "mail.inside.test", port=ports.inside),
-        "outside": MailServer(reactor, Postbox(maildirs(people, OUTSIDE)), "mx.outside.test", port=ports.outside),
+        "inside": MailServer(
+            reactor, Postbox(maildirs(people, INSIDE)), "mail.inside.test", port=ports.inside
+        ),
+        "outside": MailServer(
+            reactor, Postbox(maildirs(people, OUTSIDE)), "mx.outside.test", port=ports.outside
+        ),
     }
     whole = MultiService()
     for service in (*servers.values(), built.service):
@@ -134,15 +139,17 @@ async def _play(stage: Stage, reporter: Reporter) -> bool:
         reporter.say("The story was played in this folder before; its mails are in the Maildirs.\n")
     else:
         reporter.say("A gateway sends itself the mails it is for:\n")
-        good = await _beside(play, STORY, stage.scene(), reporter)
+        scene = stage.scene()
+        good = await _beside(play, STORY, scene, reporter)
         (stage.folder / PLAYED).touch()
+        (stage.folder / CARRIER).write_bytes(scene.carrier)
     reporter.say("\nAll went well." if good else f"\nSomething went wrong; {stage.folder / LOG} tells more.")
     return good
 
 
 def _invite(stage: Stage, reporter: Reporter) -> None:
     reporter.say()
-    for line in addresses(stage.folder, stage.listeners, stage.people, ground.STRANGER):
+    for line in addresses(stage.folder, stage.listeners, stage.people, ground.STRANGER, CARRIER):
         reporter.say(line)
 
 
@@ -163,5 +170,3 @@ def _begin_log(file: TextIO) -> None:
     """The gateway's log goes into the folder; the terminal is for the story."""
     observer = FilteringLogObserver(textFileLogObserver(file), [LogLevelFilterPredicate(LogLevel.info)])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
-
-

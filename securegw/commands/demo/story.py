@@ -33,6 +33,7 @@ class Scene:
     letter: Page | None = None
     thread: str = ""
     ann_certificate: bytes = b""
+    ann_reads_gcm: bool = False
 
     @property
     def ann(self) -> Person:
