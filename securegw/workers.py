@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -72,6 +73,8 @@ class Workers:
         self.settings = settings
         self.threads = ThreadPool(minthreads=1, maxthreads=settings.threads, name="securegw")
         self.processes: ProcessPoolExecutor | None = None
+        self.lock = threading.Lock()
+        self.settled: list[tuple[Future[Any], Deferred[Any]]] = []
 
     def start(self) -> None:
         self.threads.start()
@@ -116,13 +119,23 @@ class Workers:
         if future.done():
             return _settled(future)
         done: Deferred[T] = Deferred()
-
-        def tell(finished: Future[T]) -> None:
-            with suppress(RuntimeError):  # the reactor has gone: nobody waits any more
-                self.reactor.callFromThread(_hand_over, finished, done)
-
-        future.add_done_callback(tell)
+        future.add_done_callback(lambda finished: self._tell(finished, done))
         return done
+
+    def _tell(self, finished: Future[Any], done: Deferred[Any]) -> None:
+        """In another thread: a commit settles many at once, and they wake the reactor once."""
+        with self.lock:
+            self.settled.append((finished, done))
+            first = len(self.settled) == 1
+        if first:
+            with suppress(RuntimeError):  # the reactor has gone: nobody waits any more
+                self.reactor.callFromThread(self._hand_over_all)
+
+    def _hand_over_all(self) -> None:
+        with self.lock:
+            settled, self.settled = self.settled, []
+        for finished, done in settled:
+            _hand_over(finished, done)
 
     def _pool(self) -> ProcessPoolExecutor:
         if self.processes is None:

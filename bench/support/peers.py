@@ -92,12 +92,11 @@ def _write_filter(script: Path, running: Postfix, signer: Path, key: Path, recip
 @contextlib.contextmanager
 def running_gateway(hop: int, **settings: object) -> Iterator[tuple[Server, Gateway]]:
     """The gateway with the next hop for everything at this port."""
-    with tempfile.TemporaryDirectory(prefix="sg-bench-") as place:
-        with gateway(Path(place), inside=hop, outside=hop, settings=settings) as running:
-            yield (
-                Server("securegw", running.smtp_port, running.pid, lambda: running.wait_empty(QUIET)),
-                running,
-            )
+    with (
+        tempfile.TemporaryDirectory(prefix="sg-bench-") as place,
+        gateway(Path(place), inside=hop, outside=hop, settings=settings) as running,
+    ):
+        yield Server("securegw", running.smtp_port, running.pid, lambda: running.wait_empty(QUIET)), running
 
 
 @contextlib.contextmanager

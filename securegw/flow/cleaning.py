@@ -71,9 +71,7 @@ STYLES = PLAIN_STYLES | BOX_STYLES | BORDER_STYLES
 EVIL_VALUE = re.compile(r"url\(|image|expression|element\(|[\\<>@{}]|/\*", re.IGNORECASE)
 COLOUR = re.compile(r"#[0-9a-f]{3,8}\Z|[a-z]{3,20}\Z|rgba?\([\d\s.,%/]{5,40}\)\Z", re.IGNORECASE)
 LENGTH = re.compile(r"(-?\d+(?:\.\d*)?|-?\.\d+)\s*(px|%|[a-z]*)", re.IGNORECASE)
-LARGEST = {
-    "%": 100.0, "px": 2_000.0, "": 2_000.0, "pt": 1_500.0, "em": 120.0, "rem": 120.0, "cm": 50.0, "mm": 500.0, "in": 20.0
-}
+LARGEST = {"%": 100.0, "px": 2_000.0, "": 2_000.0, "pt": 1_500.0, "em": 120.0, "rem": 120.0, "cm": 50.0, "mm": 500.0}
 
 
 @attrs.frozen

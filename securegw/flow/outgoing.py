@@ -15,6 +15,7 @@ import txaio
 from securegw.flow.claims import BODY
 from securegw.flow.journey import Accepted, Finished, Step, Treatment, successor
 from securegw.flow.protect import Edits, Plan, edits_of, protect
+from securegw.fresh import Fresh
 from securegw.mail.address import Address, author, header_mailboxes
 from securegw.mail.errors import BadAddress, Later
 from securegw.mail.notice import Failure
@@ -68,6 +69,10 @@ class Outgoing:
     workers: Work
     master: MasterKey
     now: Callable[[], float]
+    users: Fresh[User] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.users = Fresh(self.now)
 
     async def treat(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
         """Everything that comes of a mail for recipients outside."""
@@ -84,11 +89,13 @@ class Outgoing:
         sender = accepted.sender
         if sender is None or not accepted.is_from_inside or not self.places.manages(sender):
             return None
+        if self.users.knows(sender.key):
+            return self.users[sender.key]
         user = await self.workers.settle(self.database.read(people.get_user, sender.key))
         if user is None:
             new = people.User(address=sender.key, name=display_name(accepted, sender), created=self.now())
             user = await self.workers.settle(self.database.write(people.ensure_user, new))
-        return user
+        return self.users.keep(sender.key, user)
 
     async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
         keys = await self.keyring.usable(recipients)

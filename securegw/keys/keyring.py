@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from securegw.fresh import Fresh
 from securegw.keys.issue import PRIVATE_KEY, Signing
 from securegw.keys.trust import may_encrypt_to
 from securegw.store import keystore
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from securegw.mail.address import Address
     from securegw.store.database import Database
     from securegw.workers import Work
-
-FRESH = 1.0
-MOST = 10_000
 
 
 @attrs.frozen
@@ -48,24 +46,26 @@ class Keyring:
         self.workers = workers
         self.master = master
         self.now = now
-        self._usable: dict[str, tuple[float, Usable]] = {}
-        self._signing: dict[str, tuple[float, Signing | None]] = {}
+        self._usable: Fresh[Usable] = Fresh(now)
+        self._signing: Fresh[Signing | None] = Fresh(now)
 
     async def usable(self, addresses: Iterable[Address]) -> dict[str, Usable]:
         """For each address (by key) the certificates that may encrypt to it now."""
         wanted = {address.key: address for address in addresses}
-        missing = [address for key, address in wanted.items() if not self._is_fresh(self._usable.get(key))]
+        missing = [address for key, address in wanted.items() if not self._usable.knows(key)]
+        found: dict[str, Usable] = {}
         if missing:
             found = await self.workers.settle(self.database.read(self._judge, missing))
-            self._remember(self._usable, found)
-        return {key: self._usable[key][1] for key in wanted}
+            for key, usable in found.items():
+                self._usable.keep(key, usable)
+        return {key: found.get(key) or self._usable[key] for key in wanted}
 
     async def signing(self, address: Address) -> Signing | None:
         """The key with which a user signs now, or None."""
-        if not self._is_fresh(self._signing.get(address.key)):
-            rows = await self.workers.settle(self.database.read(keystore.with_private, address.key))
-            self._remember(self._signing, {address.key: await self._newest(rows)})
-        return self._signing[address.key][1]
+        if self._signing.knows(address.key):
+            return self._signing[address.key]
+        rows = await self.workers.settle(self.database.read(keystore.with_private, address.key))
+        return self._signing.keep(address.key, await self._newest(rows))
 
     async def openers(self, address: Address) -> tuple[tuple[bytes, bytes], ...]:
         """All pairs of private key and certificate with which mail to a user may be opened, expired ones too."""
@@ -78,8 +78,8 @@ class Keyring:
 
     def forget(self, address: Address) -> None:
         """Something about this address was changed here."""
-        self._usable.pop(address.key, None)
-        self._signing.pop(address.key, None)
+        self._usable.forget(address.key)
+        self._signing.forget(address.key)
 
     def _judge(self, connection: Connection, addresses: list[Address]) -> dict[str, Usable]:
         roots = [row.der for row in keystore.roots(connection)]
@@ -112,16 +112,3 @@ class Keyring:
     def _private(self, row: keystore.Held) -> bytes:
         assert row.private is not None
         return self.master.open(PRIVATE_KEY, row.fingerprint, row.private)
-
-    def _is_fresh(self, entry: tuple[float, object] | None) -> bool:
-        return entry is not None and 0 <= self.now() - entry[0] < FRESH
-
-    def _remember(
-        self,
-        kept: dict[str, tuple[float, Usable]] | dict[str, tuple[float, Signing | None]],
-        found: dict[str, Usable] | dict[str, Signing | None],
-    ) -> None:
-        if len(kept) > MOST:
-            kept.clear()
-        for key, value in found.items():
-            kept[key] = (self.now(), value)  # type: ignore[assignment]

@@ -251,7 +251,7 @@ def test_a_flipped_bit_in_the_closed_text_shows_nothing(
 ) -> None:
     der = bytearray(openssl("cms", "-encrypt", "-aes-256-gcm", "-outform", "DER", papers.ann, given=ENTITY))
     der[-40] ^= 1
-    head = b'MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=authEnveloped-data; name="smime.p7m"\r\n'
+    head = b"MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=authEnveloped-data\r\n"
     raw = outer(
         head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(bytes(der)), "flipped"
     )

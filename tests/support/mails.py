@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import smtplib
 from email import policy
 from email.message import EmailMessage
@@ -14,10 +15,12 @@ def mail(sender: str, recipient: str, subject: str, text: str, *fields: str) -> 
     """A text mail with CRLF lines."""
     own = "".join(f"{field}\r\n" for field in fields)
     body = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    name = hashlib.sha256(f"{subject} {text}".encode()).hexdigest()[:16]
     return (
-        f"From: {sender}\r\nTo: {recipient}\r\nSubject: {subject}\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n"
-        f"Message-ID: <{abs(hash((subject, text)))}@{sender.partition('@')[2]}>\r\n{own}"
-        f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{body}\r\n"
+        f"From: {sender}\r\nTo: {recipient}\r\nSubject: {subject}\r\n"
+        f"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\nMessage-ID: <{name}@{sender.partition('@')[2]}>\r\n{own}"
+        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+        f"\r\n{body}\r\n"
     ).encode()
 
 

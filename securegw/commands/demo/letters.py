@@ -12,7 +12,7 @@ from securegw.commands.demo.story import Scene, Step, check
 from securegw.pages.request import SESSION
 
 SUBJECT = "Your results"
-SECRET = "The blood count is perfectly fine: marker-7341."
+TEXT = "The blood count is perfectly fine: marker-7341."
 REPORT = File("results.pdf", "application/pdf", b"%PDF-1.4 " + bytes(range(256)) * 40 + b"marker-7342")
 ANSWER = "Thank you, that is good to hear: marker-7343."
 PHOTO = File("photo.png", "image/png", b"\x89PNG\r\n\x1a\n" + bytes(range(255, -1, -1)) * 20 + b"marker-7344")
@@ -33,7 +33,7 @@ def pass_plain(scene: Scene) -> Iterable[str]:
 
 def seal(scene: Scene) -> Iterable[str]:
     """Ann asks for protection, and Bob has no key: a carrier must come, with nothing of the letter in it."""
-    message = write(scene.ann, scene.bob.address, f"[confidential] {SUBJECT}", f"{SECRET}\n", files=[REPORT])
+    message = write(scene.ann, scene.bob.address, f"[confidential] {SUBJECT}", f"{TEXT}\n", files=[REPORT])
     scene.thread = str(message["Message-ID"])
     scene.post.submit(scene.ann, scene.bob.address, message.as_bytes())
     mail = scene.inboxes.wait(scene.bob, "the carrier", lambda mail: CARRIER in mail.raw.decode("latin-1"))
@@ -89,7 +89,7 @@ def open_letter(scene: Scene) -> Iterable[str]:
     password = scene.bob.password
     values = {"name": scene.bob.name, "password": password, "again": password, "terms": "yes"}
     letter = scene.browser.submit(first, choose, values)
-    check(SECRET in letter.text, f"the letter is not shown ({letter.status}): {letter.text[:300]}")
+    check(TEXT in letter.text, f"the letter is not shown ({letter.status}): {letter.text[:300]}")
     check(SUBJECT in letter.text, "its subject is not shown")
     check("no-store" in letter.headers.get("cache-control", ""), "the browser may keep the letter")
     scene.letter = letter
@@ -140,7 +140,7 @@ def open_again(scene: Scene) -> Iterable[str]:
     sign_in = other.submit(page, page.form("letter"))
     values = {"address": scene.bob.address, "password": scene.bob.password}
     letter = other.submit(sign_in, sign_in.form("password"), values)
-    check(SECRET in letter.text, f"the letter is not shown ({letter.status}): {letter.text[:300]}")
+    check(TEXT in letter.text, f"the letter is not shown ({letter.status}): {letter.text[:300]}")
     yield "with the password, from the same file"
 
 

@@ -164,7 +164,7 @@ class MailServer(Service):
         return port
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         factory = ServerFactory()
         factory.noisy = False
         factory.buildProtocol = lambda address: MailSession(  # type: ignore[method-assign, assignment]
@@ -173,5 +173,5 @@ class MailServer(Service):
         self.listening = self.reactor.listenTCP(self.wanted, factory, interface="127.0.0.1")
 
     def stopService(self) -> Any:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self.listening.stopListening() if self.listening is not None else None

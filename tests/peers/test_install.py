@@ -1,0 +1,120 @@
+"""The wheel, installed into a fresh environment outside the checkout: the gateway starts and the demo's story passes.
+
+It asks the package registry for what the wheel needs, as the first command of the README does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_SOURCE = shutil.ignore_patterns(
+    ".git", ".venv*", "build", "dist", "demo", "*.egg-info", "__pycache__", ".*_cache", "dropin.cache", "node_modules"
+)
+
+
+def run(words: Sequence[object], folder: Path, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+    """A program in a folder far from the checkout, with nothing of the checkout in its environment."""
+    return subprocess.run(
+        list(map(str, words)),
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that the checkout stays as it is."""
+    folder = tmp_path_factory.mktemp("source")
+    shutil.copytree(ROOT, folder / "tree", ignore=NOT_SOURCE)
+    done = run([sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", folder / "tree"], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [found] = (folder / "dist").glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of a fresh environment with the wheel in it."""
+    folder = tmp_path_factory.mktemp("fresh")
+    assert run([sys.executable, "-m", "venv", folder / "venv"], folder).returncode == 0
+    programs = folder / "venv" / "bin"
+    done = run([programs / "python", "-m", "pip", "install", "--quiet", wheel], folder, seconds=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return programs
+
+
+def test_it_is_the_installed_one(programs: Path, tmp_path: Path) -> None:
+    done = run([programs / "python", "-c", "import securegw; print(securegw.__file__)"], tmp_path)
+    assert str(programs.parent) in done.stdout
+
+
+def test_the_demo_passes(programs: Path, tmp_path: Path) -> None:
+    done = run([programs / "securegw", "demo", "--check", "--dir", tmp_path / "demo"], tmp_path, seconds=180)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All went well." in done.stdout
+
+
+def test_quickstart_check_and_twistd(programs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gateway"
+    done = run([programs / "securegw", "quickstart", "gw.inside.test", "--dir", folder], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    config = folder / "securegw.toml"
+    text = config.read_text()
+    for door in ("25", "443"):
+        text, count = re.subn(rf"#? *listen = .*tcp:{door}\b.*", f'listen = ["tcp:{free_port()}:interface=127.0.0.1"]', text)
+        assert count == 1, f"no listen for port {door}"
+    config.write_text(text)
+
+    done = run([programs / "securegw", "check", "--config", config], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "securegw is open: smtp 127.0.0.1:" in output_until(
+        [programs / "twistd", "-n", "--pidfile=", "securegw", "--config", config], tmp_path, "securegw is open"
+    )
+
+
+def output_until(words: Sequence[object], folder: Path, sign: str) -> str:
+    """What a server says up to this sign; then it is ended by its id, and must go."""
+    process = subprocess.Popen(
+        list(map(str, words)),
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said, end = "", time.monotonic() + 60
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            said += line
+            if sign in line or time.monotonic() > end:
+                break
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    return said
