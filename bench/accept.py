@@ -8,6 +8,7 @@ starts afresh in each round, as a queue that grows would change what is measured
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from bench.support.figures import Figure, Row, measure, write
 from bench.support.peers import dead_hop, holding_postfix, running_gateway
@@ -35,7 +36,7 @@ def fresh_gateway(load: Load) -> Figure:
 
 
 def compare(postfix: Server, name: str, load: Load, rounds: int) -> list[Row]:
-    servers = {postfix.name: lambda: accepting(postfix, load), "securegw": lambda: fresh_gateway(load)}
+    servers = {postfix.name: partial(accepting, postfix, load), "securegw": partial(fresh_gateway, load)}
     return measure(name, servers, rounds)
 
 

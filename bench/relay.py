@@ -6,6 +6,7 @@ Both take mail durably, decide where it goes and send it to the same sink. The m
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from bench.support.figures import Row, measure, write
 from bench.support.peers import relaying_postfix, running_gateway
@@ -24,20 +25,13 @@ WORDS = (
 
 
 def compare(servers: list[Server], sink: SinkProcess, rounds: int) -> list[list[Row]]:
-    groups = []
-    for name, load in LOADS.items():
-        groups.append(measure(name, {one.name: _passing(one, sink, load) for one in servers}, rounds))
-    for name, load in RATES.items():
-        groups.append(measure(name, {one.name: _at_rate(one, sink, load) for one in servers}, rounds))
-    return groups
-
-
-def _passing(server: Server, sink: SinkProcess, load: Load):  # type: ignore[no-untyped-def]
-    return lambda: passing(server, sink, load)
-
-
-def _at_rate(server: Server, sink: SinkProcess, load: Load):  # type: ignore[no-untyped-def]
-    return lambda: at_rate(server, sink, load)
+    """All loads, each over all servers in turn."""
+    kinds = [(passing, LOADS), (at_rate, RATES)]
+    return [
+        measure(name, {server.name: partial(kind, server, sink, load) for server in servers}, rounds)
+        for kind, loads in kinds
+        for name, load in loads.items()
+    ]
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.support.runs import Server
-from tests.support.postfix import Postfix, postfix
+from tests.support.ports import free_port
+from tests.support.postfix import Postfix, postfix, program
 from tests.support.running import Gateway, gateway
 
 QUIET = 120.0
@@ -25,12 +26,14 @@ def holding_postfix() -> Iterator[Server]:
 
 
 def _empty_hold(running: Postfix) -> None:
-    command = ["postsuper", "-c", str(running.folder / "etc"), "-d", "ALL"]
+    command = [program("postsuper"), "-c", str(running.folder / "etc"), "-d", "ALL"]
     subprocess.run(command, check=True, capture_output=True, timeout=QUIET)
 
 
 @contextlib.contextmanager
-def relaying_postfix(sink_port: int, name: str = "Postfix (relay)", **own: str) -> Iterator[Server]:
+def relaying_postfix(
+    sink_port: int, name: str = "Postfix (relay)", services: str = "", **own: str
+) -> Iterator[Server]:
     """Sends everything to the sink, over as many kept-open connections as it likes."""
     with postfix(
         relayhost=f"[127.0.0.1]:{sink_port}", smtp_connection_cache_on_demand="yes",
@@ -48,16 +51,20 @@ def _wait_empty(running: Postfix) -> None:
 
 FILTER = """\
 #!/bin/sh
-# Sign, then encrypt, then hand on: what a script filter of the classic kind does for each mail.
+# Sign, encrypt, hand on: what a script filter of the classic kind does for each mail. $1 sender, $2 recipient.
 set -e
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cat >"$work/mail"
-sed -n '/^$/q;p' "$work/mail" | grep -iv '^content-\\|^mime-version' >"$work/header"
-{{ grep -i '^content-type' "$work/mail" | head -1; sed '1,/^$/d' "$work/mail" | sed '1i\\\\'; }} >"$work/part"
-openssl cms -sign -in "$work/part" -signer {signer} -inkey {key} -md sha256 |
-    openssl cms -encrypt -aes-256-cbc {recipient} >"$work/closed"
-{{ cat "$work/header"; sed 's/\\r$//' "$work/closed"; }} | {sendmail} -C {etc} -G -i -f "$1" -- "$2"
+sed '/^$/,$d' "$work/mail" | grep -iv '^content-\\|^mime-version' >"$work/closed"
+{{ grep -i '^content-type' "$work/mail"; echo; sed '1,/^$/d' "$work/mail"; }} |
+    openssl cms -sign -signer {signer} -inkey {key} -md sha256 |
+    openssl cms -encrypt -aes-256-cbc {recipient} >>"$work/closed"
+exec {source} -f "$1" -t "$2" -F "$work/closed" 127.0.0.1:{port}
+"""
+SERVICES = """\
+filter unix - n n - 20 pipe flags=q user=nobody argv={script} ${{sender}} ${{recipient}}
+127.0.0.1:{port} inet n - n - 100 smtpd -o content_filter=
 """
 
 
@@ -65,27 +72,22 @@ openssl cms -sign -in "$work/part" -signer {signer} -inkey {key} -md sha256 |
 def filtering_postfix(sink_port: int, signer: Path, key: Path, recipient: Path) -> Iterator[Server]:
     """Postfix with ``openssl cms`` as a content filter, 20 at once: the gateway that people build themselves."""
     with tempfile.TemporaryDirectory(prefix="sg-filter-") as place:
-        folder = Path(place)
+        folder, port = Path(place), free_port()
         folder.chmod(0o755)
         script = folder / "filter"
-        with postfix(
-            filter_program=str(script), relayhost=f"[127.0.0.1]:{sink_port}",
-            smtp_connection_cache_on_demand="yes", smtp_destination_concurrency_limit="50",
-            filter_destination_recipient_limit="1", filter_destination_concurrency_limit="20",
-        ) as running:  # fmt: skip
-            _write_filter(script, running, signer, key, recipient)
-            yield Server(
-                "Postfix + openssl cms", running.port, running.master_pid(), lambda: _wait_empty(running)
-            )
+        _write_filter(script, port, {"signer": signer, "key": key, "recipient": recipient})
+        own = {"content_filter": "filter:", "filter_destination_recipient_limit": "1"}
+        services = SERVICES.format(script=script, port=port)
+        with relaying_postfix(sink_port, "Postfix + openssl cms", services, **own) as server:
+            yield server
 
 
-def _write_filter(script: Path, running: Postfix, signer: Path, key: Path, recipient: Path) -> None:
-    copies = {}
-    for name, source in (("signer", signer), ("key", key), ("recipient", recipient)):
-        copies[name] = script.parent / f"{name}.pem"
+def _write_filter(script: Path, port: int, papers: dict[str, Path]) -> None:
+    copies = {name: script.parent / f"{name}.pem" for name in papers}
+    for name, source in papers.items():
         copies[name].write_bytes(source.read_bytes())
-        copies[name].chmod(0o644)
-    script.write_text(FILTER.format(sendmail="/usr/sbin/sendmail", etc=running.folder / "etc", **copies))
+        copies[name].chmod(0o644)  # the filter runs as nobody; the keys are good for this bench only
+    script.write_text(FILTER.format(port=port, source=program("smtp-source"), **copies))
     script.chmod(0o755)
 
 

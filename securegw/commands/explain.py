@@ -18,11 +18,10 @@ from securegw.commands.inspect import wire_form
 from securegw.commands.keyrows import judge_rows
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
+from securegw.flow.deciding import Case, direction_of
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author, header_mailboxes
-from securegw.policy.decide import decide
 from securegw.policy.explain import explain
-from securegw.policy.facts import gather
 from securegw.policy.rules import default_rules_text, read_rules
 from securegw.store import domains, people, rulebook
 
@@ -154,7 +153,7 @@ def judge_keys(connection: Connection, address: Address, at: float) -> tuple[fro
 
 def explain_one(journey: Journey, known: Known, recipient: Address) -> Row:
     """Direction, decision and what would leave, for one recipient."""
-    direction = direction_of(journey, known, recipient)
+    direction = direction_of(ours=recipient.domain in known.domains, inside=from_user(journey, known))
     decision = decide_one(journey, known, recipient, direction)
     return {
         "recipient": str(recipient), "direction": direction,
@@ -163,25 +162,15 @@ def explain_one(journey: Journey, known: Known, recipient: Address) -> Row:
     }
 
 
-def direction_of(journey: Journey, known: Known, recipient: Address) -> Direction:
-    """As the journey of a mail tells it: by our domains and by who handed it over."""
-    if recipient.domain not in known.domains:
-        return "outgoing"
-    return "internal" if from_user(journey, known) else "incoming"
-
-
 def from_user(journey: Journey, known: Known) -> bool:
     """Whether a user of ours sends it from inside."""
     return not journey.outside and journey.sender is not None and journey.sender.domain in known.domains
 
 
 def decide_one(journey: Journey, known: Known, recipient: Address, direction: Direction) -> Decision:
-    """The same call of the policy that the journey of a mail makes."""
-    inside = from_user(journey, known)
-    carrier = frozenset({"carrier"}) if inside else frozenset()
-    facts = gather(
-        journey.message, direction=direction, sender=journey.sender.key if journey.sender else "",
-        recipient=recipient.key, inside=inside, may_sign=known.may_sign, may_encrypt=known.may_encrypt,
-        usable=known.usable.get(recipient.key, frozenset()) | carrier,
+    """The same call of the rules that the journey of a mail makes."""
+    sender = journey.sender.key if journey.sender else ""
+    case = Case(
+        journey.message, sender, from_user(journey, known), known.rules, known.may_sign, known.may_encrypt
     )
-    return decide(facts, known.rules)
+    return case.decide(recipient, direction, known.usable.get(recipient.key, frozenset()))

@@ -49,3 +49,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         )
     }
 )
+
+
+def recognise(message: Message) -> Method | None:
+    """The method by which a mail from outside is protected; None for a mail that nobody here has to open."""
+    return next((method for method in METHODS.values() if method.recognise and method.recognise(message)), None)

@@ -165,9 +165,10 @@ def _declaration(text: str) -> str:
 def _within_reason(value: str) -> bool:
     if "calc" in value.lower() or re.search(r"\d(?:vh|vw|vmin|vmax|[sld]v[hw])", value, re.IGNORECASE):
         return False
-    return all(
-        abs(float(number)) <= LARGEST.get(unit.lower(), 10_000.0) for number, unit in LENGTH.findall(value[:300])
-    ) and len(value) <= 300
+    return (
+        all(abs(float(number)) <= LARGEST.get(unit.lower(), 10_000.0) for number, unit in LENGTH.findall(value[:300]))
+        and len(value) <= 300
+    )
 
 
 def _data_picture(value: str) -> str | None:

@@ -19,19 +19,20 @@ from securegw import config, counters
 from securegw.clients.relay import Hop, Reply
 from securegw.clients.smtp_dialogue import Tls
 from securegw.config import setting
+from securegw.flow import history
 from securegw.mail import message as messages
 from securegw.mail.address import parse_path
 from securegw.mail.errors import MailError, NoSuchDomain
 from securegw.mail.notice import Failure
-from securegw.store import events, queue
+from securegw.store import queue
 
 if TYPE_CHECKING:
     from securegw.clients.mx import Resolver
     from securegw.clients.relay import Relay
     from securegw.flow.claims import Claims
-    from securegw.flow.journey import Finished
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
+    from securegw.flow.treatment import Finished
     from securegw.store.database import Database
     from securegw.store.domains import Route
     from securegw.store.items import Outcome
@@ -162,7 +163,7 @@ class Delivery:
             next_try=self.now() + self._wait(item.tries) if waits else None,
             note=next((r.reply for r in settled if r.state == "waiting"), ""),
             entries=tuple(finished.entry for finished in told),
-            also=((events.record_many, [self._event(item, recipient) for recipient in changed]),),
+            also=(history.delivered(item, changed, self.now()),),
             now=self.now(),
         )
         await self.workers.settle(self.database.write_many(queue.delivered_many, progress))
@@ -192,16 +193,3 @@ class Delivery:
 
     def _wait(self, tries: int) -> float:
         return PLAN[min(tries, len(PLAN) - 1)] / MINUTE * self.settings.first_retry
-
-    def _event(self, item: Item, recipient: Recipient) -> events.Event:
-        kind = {"done": "delivered", "failed": "failed", "waiting": "deferred"}[recipient.state]
-        return events.Event(
-            time=self.now(),
-            kind=kind,
-            actor="gateway",
-            trace=item.trace,
-            item=item.id,
-            address=recipient.address,
-            message_id=item.message_id,
-            detail={"reply": recipient.reply},
-        )

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 import attrs
 import txaio
 
-from securegw.crypto import smime
+from securegw.crypto import methods
 from securegw.flow.claims import BODY
-from securegw.flow.journey import Accepted, Finished, Step, Treatment, successor
+from securegw.flow.deciding import Case, direction_of
+from securegw.flow.history import decided, judged
 from securegw.flow.marking import mark_of, marked, portal_mark, without_forgeries
+from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
 from securegw.keys import harvest
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author
 from securegw.mail.notice import Failure
-from securegw.policy import facts as policy_facts
-from securegw.policy.decide import decide
-from securegw.store import events, queue
+from securegw.store import queue
 
 if TYPE_CHECKING:
+    from securegw.crypto.methods import Method
     from securegw.crypto.seal import MasterKey
     from securegw.crypto.smime import Opened
     from securegw.flow.claims import Claims
@@ -52,29 +53,32 @@ class Incoming:
 
     async def treat(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
         """Everything that comes of a mail for our own users."""
-        internal = accepted.is_from_inside and accepted.sender is not None and self.places.manages(accepted.sender)
-        if internal:
-            return Treatment(stays=tuple(queue.Recipient(str(recipient)) for recipient in recipients))
-        keywords = tuple(self.places.rules.keywords.texts.values())
-        clean = without_forgeries(accepted.raw, self.host, keywords)
-        treatment = Treatment()
-        for recipient in recipients:
-            treatment += await self._treat_one(accepted, clean, recipient)
+        inside = accepted.is_from_inside and accepted.sender is not None and self.places.manages(accepted.sender)
+        case = Case(accepted.message, accepted.item.sender.lower(), inside, self.places.rules)
+        direction = direction_of(ours=True, inside=inside)
+        decisions = [(recipient, case.decide(recipient, direction)) for recipient in recipients]
+        clean = accepted.raw if inside else self._without_forgeries(accepted)
+        treatment = Treatment(also=(decided(accepted.item, decisions, self.now()),))
+        for recipient, decision in decisions:
+            if decision.outcome != "send":
+                treatment += self._back(accepted, recipient, decision)
+            elif inside:
+                treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=decision.as_dict()),))
+            else:
+                treatment += await self._treat_one(accepted, clean, recipient, decision)
         return _shared(treatment)
 
-    async def _treat_one(self, accepted: Accepted, clean: bytes, recipient: Address) -> Treatment:
-        decision = self._decide(accepted, recipient)
-        if decision.outcome == "refuse":
-            failure = Failure(
-                recipient=str(recipient), status="5.7.1", diagnostic=decision.sentence, sentence=decision.sentence
-            )
-            told = self.notices.about(accepted.item, accepted.message, (failure,), self.now())
-            return Treatment(finished=told)
+    def _without_forgeries(self, accepted: Accepted) -> bytes:
+        keywords = tuple(self.places.rules.keywords.texts.values())
+        return without_forgeries(accepted.raw, self.host, keywords)
+
+    async def _treat_one(self, accepted: Accepted, clean: bytes, recipient: Address, decision: Decision) -> Treatment:
         row = queue.Recipient(str(recipient), decision=decision.as_dict())
         raw = clean
         steps: tuple[Step, ...] = ()
-        if smime.recognise(messages.read(clean)) is not None:
-            opened = await self._open(clean, recipient)
+        method = methods.recognise(messages.read(clean))
+        if method is not None:
+            opened = await self._open(method, clean, recipient)
             raw = marked(opened.raw, mark_of(opened.verdict), decision, self.host)
             steps = self._learned(accepted, opened, recipient)
         elif accepted.door == "portal":
@@ -83,38 +87,26 @@ class Incoming:
             return Treatment(stays=(row,), also=steps)
         return Treatment(finished=(self._finished(accepted, row, raw),), also=steps)
 
-    def _decide(self, accepted: Accepted, recipient: Address) -> Decision:
-        facts = policy_facts.gather(
-            accepted.message,
-            direction="incoming",
-            sender=accepted.item.sender.lower(),
-            recipient=recipient.key,
-            inside=False,
-            usable=frozenset(),
+    def _back(self, accepted: Accepted, recipient: Address, decision: Decision) -> Treatment:
+        failure = Failure(
+            recipient=str(recipient), status="5.7.1", diagnostic=decision.sentence, sentence=decision.sentence
         )
-        return decide(facts, self.places.rules)
+        return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
 
-    async def _open(self, raw: bytes, recipient: Address) -> Opened:
+    async def _open(self, method: Method, raw: bytes, recipient: Address) -> Opened:
         """In a process: a stranger has made this."""
         keys = await self.keyring.openers(recipient)
         written_by = author(messages.read(raw))
         roots = await self.keyring.roots()
-        return await self.workers.process(smime.open, raw, keys, roots, self.now(), written_by)
+        assert method.open is not None, "what is recognised can be opened"
+        return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by)
 
     def _learned(self, accepted: Accepted, opened: Opened, recipient: Address) -> tuple[Step, ...]:
         written_by = author(messages.read(opened.raw))
         trace = accepted.item.trace
-        told = events.Event(
-            time=self.now(),
-            kind="verdict",
-            actor="gateway",
-            trace=trace,
-            item=accepted.item.id,
-            address=recipient.key,
-            detail={**attrs.asdict(opened.verdict), "layers": list(opened.layers)},
-        )
         rows = harvest.learn(opened, written_by, self.now())
-        return ((events.record, told), *((harvest.keep, (trace, row)) for row in rows))
+        told = judged(accepted.item, opened, recipient, self.now())
+        return (told, *((harvest.keep, (trace, row)) for row in rows))
 
     def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
         identity = queue.new_id()

@@ -18,6 +18,7 @@ from securegw.config import setting
 from securegw.flow.claims import BODY
 from securegw.mail import message as messages
 from securegw.mail.errors import MailLoop, RelayDenied, TooBig
+from securegw.mail.trace import received_line
 from securegw.store import queue
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Intake:
         message = messages.read(raw)
         if message.count("Received") > self.settings.hops_limit:
             raise MailLoop
-        complete = messages.prepend(raw, messages.received_line(envelope, self.host))
+        complete = messages.prepend(raw, received_line(envelope, self.host))
         entry = await self._entry(envelope, complete, message.first("Message-ID") or "")
         await self.workers.settle(self.database.write_many(queue.put, entry))
         log.info(

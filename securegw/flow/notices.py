@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from securegw.flow.claims import BODY
-from securegw.flow.journey import Finished
+from securegw.flow.treatment import Finished
 from securegw.mail import message as messages
 from securegw.mail import notice
 from securegw.store import queue

@@ -13,15 +13,15 @@ import attrs
 import txaio
 
 from securegw.flow.claims import BODY
-from securegw.flow.journey import Accepted, Finished, Step, Treatment, successor
+from securegw.flow.deciding import Case
+from securegw.flow.history import decided
 from securegw.flow.protect import Edits, Plan, edits_of, protect
+from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.mail.address import Address, author, header_mailboxes
 from securegw.mail.errors import BadAddress, Later
 from securegw.mail.notice import Failure
-from securegw.policy import facts as policy_facts
-from securegw.policy.decide import decide
-from securegw.store import events, people, queue
+from securegw.store import people, queue
 
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
@@ -82,7 +82,8 @@ class Outgoing:
         treatment = self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
         treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
         treatment += await self._send(accepted, sends, user)
-        return attrs.evolve(treatment, also=(*treatment.also, _told(accepted, ways, self.now())))
+        told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
+        return attrs.evolve(treatment, also=(*treatment.also, told))
 
     async def _user(self, accepted: Accepted) -> User | None:
         """The inside user who sends, made on the first mail (S22); None for strangers and automatic senders."""
@@ -99,22 +100,18 @@ class Outgoing:
 
     async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
         keys = await self.keyring.usable(recipients)
-        carrier = frozenset({"carrier"}) if user is not None else frozenset()
-        one = policy_facts.gather(
+        case = Case(
             accepted.message,
-            direction="outgoing",
-            sender=accepted.item.sender.lower(),
-            recipient="",
+            accepted.item.sender.lower(),
             inside=user is not None,
+            rules=self.places.rules,
             may_sign=user is None or user.may_sign,
             may_encrypt=user is None or user.may_encrypt,
-            usable=None,
         )
         ways = []
         for recipient in recipients:
             usable = keys[recipient.key]
-            facts = one.to(recipient.key, usable.methods | carrier)
-            ways.append(Way(recipient, decide(facts, self.places.rules), usable))
+            ways.append(Way(recipient, case.decide(recipient, "outgoing", usable.methods), usable))
         return ways
 
     def _refuse(self, accepted: Accepted, ways: list[Way]) -> Treatment:
@@ -238,35 +235,6 @@ def _together(plans: list[tuple[Way, Plan]]) -> list[tuple[list[Way], Plan]]:
             result.append((shared[key], plan))
         shared[key].append(way)
     return result
-
-
-def _told(accepted: Accepted, ways: list[Way], now: float) -> Step:
-    """Every decision is kept with its reason and its rule."""
-    told = [
-        events.Event(
-            time=now,
-            kind="decision",
-            actor="gateway",
-            trace=accepted.item.trace,
-            item=accepted.item.id,
-            message_id=accepted.item.message_id,
-            address=way.recipient.key,
-            detail=_short(way.decision),
-        )
-        for way in ways
-    ]
-    return events.record_many, told
-
-
-def _short(decision: Decision) -> dict[str, object]:
-    """What the history says of a decision: never the subject."""
-    return {
-        "outcome": decision.outcome,
-        "method": decision.method,
-        "sign": decision.sign,
-        "reason": decision.reason,
-        "rule": decision.rule,
-    }
 
 
 def display_name(accepted: Accepted, sender: Address | None) -> str:

@@ -18,7 +18,7 @@ import txaio
 from securegw.crypto import carrier
 from securegw.flow import reading
 from securegw.flow.intake import new_trace
-from securegw.flow.journey import Accepted, Finished, Treatment
+from securegw.flow.treatment import Accepted, Finished, Treatment
 from securegw.mail import compose
 from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.envelope import Envelope, Source

@@ -10,15 +10,12 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
 from securegw.mail.errors import BareLine, HeaderTooLarge
 from securegw.mail.words import decode_words, encode_words, loose_text
-
-if TYPE_CHECKING:
-    from securegw.mail.envelope import Envelope, Source
 
 __all__ = [
     "Field",
@@ -30,7 +27,6 @@ __all__ = [
     "field_line",
     "prepend",
     "read",
-    "received_line",
     "wire_date",
     "with_field",
     "without",
@@ -45,7 +41,6 @@ _STARTS_HEADER = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _FOLDED_VALUE = re.compile(r"[^\r\n\0]*(?:\r\n[ \t][^\r\n\0]*[^\r\n\0 \t][^\r\n\0]*)*")
-_NOT_HOST = re.compile(r"[^A-Za-z0-9.:_\[\]-]+")
 
 
 class Field(NamedTuple):
@@ -203,47 +198,9 @@ def prepend(raw: bytes, lines: bytes) -> bytes:
     return lines + raw if _has_header(raw) else lines + b"\r\n" + raw
 
 
-def received_line(envelope: Envelope, host: str) -> bytes:
-    """Our Received field (RFC 5321 4.4). What the peer said is cut down to what a host name may hold.
-
-    A recipient is named only where there is one: the others could be blind copies.
-    """
-    source = envelope.source
-    parts = [*_from_clause(source), f"by {_host(host)}", *_with_clause(envelope)]
-    parts.append(f"id {_host(envelope.trace)}")
-    if len(envelope.recipients) == 1 and str(envelope.recipients[0]).isascii():
-        parts.append(f"for <{envelope.recipients[0]}>")
-    return field_line("Received", "\r\n\t".join(parts) + f";\r\n\t{wire_date(envelope.received)}")
-
-
 def wire_date(moment: float) -> str:
     """A moment, in Unix seconds, as header fields write it (RFC 5322 3.3), in UTC."""
     return format_datetime(datetime.fromtimestamp(moment, UTC))
-
-
-def _from_clause(source: Source) -> list[str]:
-    """Only a mail server is named; where a person reads and writes is nobody's business."""
-    if source.door != "smtp":
-        return []
-    return [f"from {_host(source.helo) or 'unknown'} ({_literal(source.address)})"]
-
-
-def _with_clause(envelope: Envelope) -> list[str]:
-    """The protocol by its registered name (RFC 3848, RFC 6531 4.3)."""
-    source = envelope.source
-    if source.door != "smtp":
-        return ["with HTTPS"] if source.door == "portal" else []
-    name = "UTF8SMTP" if envelope.utf8 else "ESMTP"
-    return [f"with {name}{'S' if source.tls else ''}{'A' if source.person else ''}"]
-
-
-def _literal(address: str) -> str:
-    kept = _host(address)
-    return f"[IPv6:{kept}]" if ":" in kept else f"[{kept}]"
-
-
-def _host(text: str) -> str:
-    return _NOT_HOST.sub("?", text[:255])
 
 
 _ALL_BUT_LINE_ENDS = bytes(sorted(set(range(256)) - set(b"\r\n\0")))

@@ -72,9 +72,10 @@ class Entrance:
     ) -> bytes:
         """The closed letter: who brought its genuine carrier need not type the address that it was sent to."""
         known = await self.accounts.known(self.parked(park).account)
+        secret = "either" if known is None else "password" if known.registered else "code"
         return self.writer.page(
             request, "open", here=f"/letter/{park}", letter=park, problem=problem, minutes=minutes, draft=draft,
-            address=address or (known.address if known else ""), by_code=known is not None and not known.registered,
+            address=address or (known.address if known else ""), secret=secret,
         )
 
     async def admit(self, request: PageRequest, signed_in: SignedIn) -> None:

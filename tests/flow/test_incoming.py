@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from securegw.crypto import smime
+from securegw.crypto import methods, smime
 from securegw.keys.issue import held
 from securegw.mail.address import parse_path
 from securegw.store import keystore
@@ -159,7 +159,8 @@ def test_a_broken_worker_parks_the_mail_and_loses_nothing(world: World, monkeypa
     def bomb(*args: object) -> object:
         raise WorkerLost
 
-    monkeypatch.setattr(smime, "open", bomb)
+    ill = attrs.evolve(methods.METHODS["smime"], open=bomb)
+    monkeypatch.setattr(methods, "METHODS", {"smime": ill})
     world.hand_in(CAROL, [ANN], person(CAROL).sign(MAIL), OUTSIDE)
     for _ in range(10):
         world.later(3600)

@@ -12,10 +12,10 @@ from securegw.mail.message import (
     field_line,
     prepend,
     read,
-    received_line,
     with_field,
     without,
 )
+from securegw.mail.trace import received_line
 
 RAW = (
     b"Received: from a\r\n\tby b;\r\n\tMon\r\n"

@@ -84,7 +84,8 @@ def test_quickstart_check_and_twistd(programs: Path, tmp_path: Path) -> None:
     config = folder / "securegw.toml"
     text = config.read_text()
     for door in ("25", "443"):
-        text, count = re.subn(rf"#? *listen = .*tcp:{door}\b.*", f'listen = ["tcp:{free_port()}:interface=127.0.0.1"]', text)
+        here = f'listen = ["tcp:{free_port()}:interface=127.0.0.1"]'
+        text, count = re.subn(rf"#? *listen = .*tcp:{door}\b.*", here, text)
         assert count == 1, f"no listen for port {door}"
     config.write_text(text)
 

@@ -271,7 +271,7 @@ def test_a_session_that_ends_while_writing(kind: str, house: House, chromium: An
     reader.press("Send sealed")
     expect(page.get_by_text("Your text is kept")).to_be_visible()
     reader.look("ended")
-    reader.fill("Password, or the code for your first letter", PASSWORD)
+    reader.fill("Password", PASSWORD)
     reader.press("Open the letter")
     expect(page.get_by_label("Your answer")).to_have_value("lange geschrieben")
     reader.look("again")

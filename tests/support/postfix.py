@@ -95,7 +95,7 @@ class Postfix:
 
     def flush(self) -> None:
         """Try everything that waits now."""
-        subprocess.run([_program("postqueue"), "-c", str(self.folder / "etc"), "-f"], check=True, timeout=30)
+        subprocess.run([program("postqueue"), "-c", str(self.folder / "etc"), "-f"], check=True, timeout=30)
 
     def start(self) -> None:
         _postfix(self.folder, "start")
@@ -107,7 +107,7 @@ class Postfix:
     def sendmail(self, sender: str, recipients: list[str], raw: bytes) -> None:
         """Hand in a mail as a local program would (sendmail, postdrop, pickup)."""
         command = [
-            _program("sendmail"),
+            program("sendmail"),
             "-C",
             str(self.folder / "etc"),
             "-i",
@@ -120,7 +120,7 @@ class Postfix:
 
     def queue_size(self) -> int:
         """How many mails wait in its queue."""
-        command = [_program("postqueue"), "-c", str(self.folder / "etc"), "-j"]
+        command = [program("postqueue"), "-c", str(self.folder / "etc"), "-j"]
         return len(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout.splitlines())
 
     def held(self) -> int:
@@ -137,7 +137,7 @@ class Postfix:
         return int((self.folder / "spool" / "pid" / "master.pid").read_text().strip())
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     assert found is not None, f"{name} is not installed"
     return found
@@ -182,14 +182,24 @@ def settings(folder: Path, boxes: Iterable[str], own: Mapping[str, str]) -> dict
 
 
 @contextlib.contextmanager
-def postfix(boxes: Sequence[str] = (), processes: int = 100, **own: str) -> Iterator[Postfix]:
-    """A Postfix that delivers the addresses ``boxes`` to Maildirs and obeys ``own`` main.cf lines."""
+def postfix(
+    boxes: Sequence[str] = (), *, processes: int = 100, services: str = "", **own: str
+) -> Iterator[Postfix]:
+    """A Postfix that delivers the addresses ``boxes`` to Maildirs and obeys ``own`` main.cf lines.
+
+    ``services`` are more lines of master.cf.
+    """
     folder = Path(tempfile.mkdtemp(prefix="sg-postfix-"))
     # Delivery runs as another user, who must be able to walk through.
     folder.chmod(0o755)
     running = Postfix(folder, free_port())
     try:
-        _lay_out(running, boxes, processes, own)
+        _lay_out(
+            running,
+            boxes,
+            SERVICES.format(port=running.port, smtpd=processes, smtp=processes) + services,
+            own,
+        )
         running.start()
         yield running
     finally:
@@ -197,7 +207,7 @@ def postfix(boxes: Sequence[str] = (), processes: int = 100, **own: str) -> Iter
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lay_out(running: Postfix, boxes: Sequence[str], processes: int, own: Mapping[str, str]) -> None:
+def _lay_out(running: Postfix, boxes: Sequence[str], services: str, own: Mapping[str, str]) -> None:
     folder, owner = running.folder, pwd.getpwnam(OWNER)
     for name in ("etc", "spool", "data", "mail"):
         (folder / name).mkdir()
@@ -206,12 +216,12 @@ def _lay_out(running: Postfix, boxes: Sequence[str], processes: int, own: Mappin
     table = settings(folder, boxes, own)
     etc = folder / "etc"
     (etc / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in table.items()))
-    (etc / "master.cf").write_text(SERVICES.format(port=running.port, smtpd=processes, smtp=processes))
+    (etc / "master.cf").write_text(services)
     (etc / "boxes").write_text("".join(f"{box} {box}/\n" for box in boxes))
 
 
 def _postfix(folder: Path, word: str) -> None:
-    command = [_program("postfix"), "-c", str(folder / "etc"), word]
+    command = [program("postfix"), "-c", str(folder / "etc"), word]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     log = folder / "log"
     words = log.read_text(errors="replace") if log.exists() else ""

@@ -1,0 +1,61 @@
+"""How the rules are asked: the same call for the journey of a mail and for ``securegw explain``. Pure.
+
+The portal can take a letter for anybody, but only from a user of ours: a stranger's mail never becomes a carrier.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.policy.decide import decide
+from securegw.policy.facts import Direction, Facts, gather
+
+if TYPE_CHECKING:
+    from securegw.mail.address import Address
+    from securegw.mail.message import Message
+    from securegw.policy.decision import Decision
+    from securegw.policy.rules import Rules
+
+CARRIER = frozenset({"carrier"})
+
+
+@attrs.frozen(slots=False)
+class Case:
+    """One mail before the rules: ``sender`` is the envelope's (empty: nobody), ``inside`` says that a user of ours
+    sends it, and the rights are that user's."""
+
+    message: Message
+    sender: str
+    inside: bool
+    rules: Rules
+    may_sign: bool = True
+    may_encrypt: bool = True
+
+    @cached_property
+    def _facts(self) -> Facts:
+        """Read once, whatever the number of recipients."""
+        return gather(
+            self.message,
+            direction="outgoing",
+            sender=self.sender,
+            recipient="",
+            inside=self.inside,
+            may_sign=self.may_sign,
+            may_encrypt=self.may_encrypt,
+            usable=None,
+        )
+
+    def decide(self, recipient: Address, direction: Direction, methods: frozenset[str] = frozenset()) -> Decision:
+        """The decision for one recipient; ``methods`` are those for which there is a key."""
+        usable = methods | CARRIER if self.inside and direction == "outgoing" else methods
+        return decide(self._facts.to(recipient.key, usable, direction=direction), self.rules)
+
+
+def direction_of(*, ours: bool, inside: bool) -> Direction:
+    """Where a mail goes: ``ours`` if its recipient is, ``inside`` if a user of ours sends it."""
+    if not ours:
+        return "outgoing"
+    return "internal" if inside else "incoming"

@@ -1,0 +1,55 @@
+"""What is written down about a mail's way, in the same transaction as the step itself: never a subject, never a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.store import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from securegw.crypto.smime import Opened
+    from securegw.flow.treatment import Step
+    from securegw.mail.address import Address
+    from securegw.policy.decision import Decision
+    from securegw.store.queue import Item, Recipient
+
+KINDS = {"done": "delivered", "failed": "failed", "waiting": "deferred"}
+
+
+def decided(item: Item, decisions: Iterable[tuple[Address, Decision]], now: float) -> Step:
+    """Every decision with its reason and its rule."""
+    return events.record_many, [_event(item, "decision", to.key, now, _in_short(each)) for to, each in decisions]
+
+
+def _in_short(decision: Decision) -> dict[str, object]:
+    names = ("outcome", "method", "sign", "reason", "rule")
+    return {name: getattr(decision, name) for name in names}
+
+
+def judged(item: Item, opened: Opened, recipient: Address, now: float) -> Step:
+    """The verdict about an incoming mail."""
+    detail = {**attrs.asdict(opened.verdict), "layers": list(opened.layers)}
+    return events.record_many, [_event(item, "verdict", recipient.key, now, detail)]
+
+
+def delivered(item: Item, recipients: Iterable[Recipient], now: float) -> Step:
+    """What the next hop said about each recipient."""
+    told = [_event(item, KINDS[each.state], each.address, now, {"reply": each.reply}) for each in recipients]
+    return events.record_many, told
+
+
+def _event(item: Item, kind: str, address: str, now: float, detail: dict[str, object]) -> events.Event:
+    return events.Event(
+        time=now,
+        kind=kind,
+        actor="gateway",
+        trace=item.trace,
+        item=item.id,
+        message_id=item.message_id,
+        address=address,
+        detail=detail,
+    )
