@@ -109,7 +109,9 @@ def test_only_the_first_with_the_code_registers(place):
     assert place.sign_in(PASSWORD).account.name == "Bob"
 
 
-@pytest.mark.parametrize(("password", "word"), [("kurz", "short"), ("Bob.B@outside.test", "address"), ("a" * 30, "simple")])
+@pytest.mark.parametrize(
+    ("password", "word"), [("kurz", "short"), ("Bob.B@outside.test", "address"), ("a" * 30, "simple")]
+)
 def test_weak_passwords_are_refused_with_a_word(place, password, word):
     _, code = place.make()
     assert place.accounts.weakness(password, BOB) == word

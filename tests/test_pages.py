@@ -19,6 +19,7 @@ from tests.portal.browser import BOUNDARY, Browser, parts, site_of
 
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 URLENCODED = "application/x-www-form-urlencoded"
+POST = f"POST /first HTTP/1.1\r\nHost: portal.test\r\nContent-Type: {URLENCODED}\r\n"
 
 
 def eat(kind: str, raw: bytes, rules: BodyRules | None = None, step: int = 1000):
@@ -53,25 +54,28 @@ def test_a_field_of_that_name_elsewhere_is_only_a_field():
     assert eat(MULTIPART, parts({"letter": "x"})).form().sealed is None
 
 
-@pytest.mark.parametrize(("kind", "raw", "status"), [
-    ("", b"", 415),
-    ("text/plain", b"a=b", 415),
-    ("application/json", b"{}", 415),
-    ("multipart/form-data", b"", 415),
-    ("multipart/form-data; boundary=" + "x" * 80, b"", 415),
-    ("multipart/form-data; boundary=\"a\r\nb\"", b"", 415),
-    (URLENCODED, b"a=" + b"x" * SMALL, 413),
-    (URLENCODED, b"&".join(b"a=b" for _ in range(MOST_PARTS + 1)), 400),
-    (URLENCODED, b"a=\xff", 400),
-    (MULTIPART, b"", 400),
-    (MULTIPART, b"garbage" * 100, 400),
-    (MULTIPART, parts({"a": "b"})[:-10], 400),
-    (MULTIPART, parts({f"f{n}": "x" for n in range(MOST_PARTS + 1)}), 413),
-    (MULTIPART, parts({"a": "x" * SMALL}), 413),
-    (MULTIPART, parts({"a": "b"}).replace(b"form-data;", b"form-data\0;"), 400),
-    (MULTIPART, b"--" + BOUNDARY.encode() + b"\r\n" + b"X: y\r\n" * 100 + b"\r\n", 413),
-    (MULTIPART, b"--" + BOUNDARY.encode() + b"\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", 413),
-])
+@pytest.mark.parametrize(
+    ("kind", "raw", "status"),
+    [
+        ("", b"", 415),
+        ("text/plain", b"a=b", 415),
+        ("application/json", b"{}", 415),
+        ("multipart/form-data", b"", 415),
+        ("multipart/form-data; boundary=" + "x" * 80, b"", 415),
+        ('multipart/form-data; boundary="a\r\nb"', b"", 415),
+        (URLENCODED, b"a=" + b"x" * SMALL, 413),
+        (URLENCODED, b"&".join(b"a=b" for _ in range(MOST_PARTS + 1)), 400),
+        (URLENCODED, b"a=\xff", 400),
+        (MULTIPART, b"", 400),
+        (MULTIPART, b"garbage" * 100, 400),
+        (MULTIPART, parts({"a": "b"})[:-10], 400),
+        (MULTIPART, parts({f"f{n}": "x" for n in range(MOST_PARTS + 1)}), 413),
+        (MULTIPART, parts({"a": "x" * SMALL}), 413),
+        (MULTIPART, parts({"a": "b"}).replace(b"form-data;", b"form-data\0;"), 400),
+        (MULTIPART, b"--" + BOUNDARY.encode() + b"\r\n" + b"X: y\r\n" * 100 + b"\r\n", 413),
+        (MULTIPART, b"--" + BOUNDARY.encode() + b"\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", 413),
+    ],
+)
 def test_what_is_no_form_is_refused(kind, raw, status):
     with pytest.raises(Sorry) as caught:
         eat(kind, raw).form()
@@ -103,10 +107,19 @@ def test_no_bytes_break_the_parser(noise, places, step):
         assert sorry.status in (400, 413)
 
 
-@pytest.mark.parametrize(("given_name", "kept"), [
-    ("../../etc/passwd", "passwd"), ("C:\\Windows\\x.exe", "x.exe"), ("a\r\nX: y.txt", "aX: y.txt"), ("", "file"),
-    ("...", "file"), ("evil\u202etxt.exe", "eviltxt.exe"), ("x" * 400, "x" * 150), (" Befund .pdf", "Befund .pdf"),
-])
+@pytest.mark.parametrize(
+    ("given_name", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Windows\\x.exe", "x.exe"),
+        ("a\r\nX: y.txt", "aX: y.txt"),
+        ("", "file"),
+        ("...", "file"),
+        ("evil\u202etxt.exe", "eviltxt.exe"),
+        ("x" * 400, "x" * 150),
+        (" Befund .pdf", "Befund .pdf"),
+    ],
+)
 def test_names_of_files(given_name, kept):
     assert file_name(given_name) == kept
 
@@ -114,7 +127,7 @@ def test_names_of_files(given_name, kept):
 def test_disposition_has_no_way_out_of_its_quotes():
     value = disposition('a"; filename="evil.exe\\\u00e4%41;')
     assert value == (
-        "attachment; filename=\"a__ filename=_evil.exe___41_\"; "
+        'attachment; filename="a__ filename=_evil.exe___41_"; '
         "filename*=UTF-8''a%22%3B%20filename%3D%22evil.exe%5C%C3%A4%2541%3B"
     )
 
@@ -133,10 +146,16 @@ def test_rates():
     assert len(rate.seen) == MOST_KEYS
 
 
-@pytest.mark.parametrize(("address", "network"), [
-    ("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::ffff:192.0.2.1", "192.0.2.1"),
-    ("fe80::1%eth0", "fe80::/64"), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
 def test_networks(address, network):
     assert network_of(address) == network
 
@@ -146,7 +165,10 @@ def test_networks(address, network):
 
 def test_hosts_of_a_site():
     own = PortalSettings(
-        certificate="c", key="k", organisation="o", url="https://Letters.example.ch:8443",
+        certificate="c",
+        key="k",
+        organisation="o",
+        url="https://Letters.example.ch:8443",
         extra_urls=("https://old.example.ch:443", "https://older.example.ch"),
     )
     assert own.host == "letters.example.ch:8443"
@@ -163,7 +185,9 @@ def connect(world, site, address="192.0.2.9"):
     return protocol, transport
 
 
-@pytest.mark.parametrize("host", ["evil.test", "portal.test.evil.test", "portal.test:8443", "[::1", "", "portal.test@evil.test"])
+@pytest.mark.parametrize(
+    "host", ["evil.test", "portal.test.evil.test", "portal.test:8443", "[::1", "", "portal.test@evil.test"]
+)
 def test_another_host_name_gets_no_page(world, host):
     browser = Browser(world, host=host)
     answer = browser.get("/help")
@@ -172,12 +196,28 @@ def test_another_host_name_gets_no_page(world, host):
 
 
 def test_two_host_fields_are_none(world):
-    answer = Browser(world).talk(b"GET /help HTTP/1.1\r\nHost: portal.test\r\nHost: evil.test\r\nConnection: close\r\n\r\n")
+    answer = Browser(world).talk(
+        b"GET /help HTTP/1.1\r\nHost: portal.test\r\nHost: evil.test\r\nConnection: close\r\n\r\n"
+    )
     assert answer.status == 421
 
 
-@pytest.mark.parametrize("path", ["//evil.test/help", "/help/", "/letter//x", "/static/../portal.css", "/static/%2e%2e",
-                                  "/letter/x/part/-1", "/letter/x/part/a", "*", "/%00", "/HELP", "/.well-known/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.test/help",
+        "/help/",
+        "/letter//x",
+        "/static/../portal.css",
+        "/static/%2e%2e",
+        "/letter/x/part/-1",
+        "/letter/x/part/a",
+        "*",
+        "/%00",
+        "/HELP",
+        "/.well-known/x",
+    ],
+)
 def test_odd_paths_are_nothing_and_lead_nowhere(world, path):
     answer = Browser(world).get(path)
     assert answer.status in (404, 405) and "location" not in answer.headers
@@ -188,15 +228,25 @@ def test_a_path_that_is_no_utf8(world):
     assert answer.status in (400, 404, 410)
 
 
-@pytest.mark.parametrize("head", [
-    b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding: chunked, identity\r\n", b"Content-Length: 0x5\r\n", b"Content-Length: +5\r\n",
-    b"Transfer-Encoding: xchunked\r\n", b"Bad Name: x\r\n", b"X: a\0b\r\n",
-])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Content-Length: 0x5\r\n",
+        b"Content-Length: +5\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Bad Name: x\r\n",
+        b"X: a\0b\r\n",
+    ],
+)
 def test_requests_with_two_readings_are_refused(world, head):
     site = site_of(world)
     protocol, transport = connect(world, site)
-    protocol.dataReceived(b"POST /open HTTP/1.1\r\nHost: portal.test\r\n" + head + b"\r\nhelloGET /help HTTP/1.1\r\n\r\n")
+    protocol.dataReceived(
+        b"POST /open HTTP/1.1\r\nHost: portal.test\r\n" + head + b"\r\nhelloGET /help HTTP/1.1\r\n\r\n"
+    )
     assert transport.value().startswith(b"HTTP/1.1 400")
     assert transport.value().count(b"HTTP/1.1") == 1 and transport.disconnecting
 
@@ -222,7 +272,7 @@ def test_a_post_beyond_its_limit_is_told_so(world):
 def test_a_post_far_beyond_its_limit_is_cut_off(world):
     site = site_of(world)
     protocol, transport = connect(world, site)
-    head = f"POST /first HTTP/1.1\r\nHost: portal.test\r\nContent-Type: {URLENCODED}\r\nContent-Length: 9000000000\r\n\r\n"
+    head = f"{POST}Content-Length: 9000000000\r\n\r\n"
     protocol.dataReceived(head.encode())
     assert transport.disconnected or transport.disconnecting
 
@@ -230,9 +280,7 @@ def test_a_post_far_beyond_its_limit_is_cut_off(world):
 def test_chunks_are_counted_too(world):
     site = site_of(world)
     protocol, transport = connect(world, site)
-    protocol.dataReceived(
-        f"POST /first HTTP/1.1\r\nHost: portal.test\r\nContent-Type: {URLENCODED}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    )
+    protocol.dataReceived(f"{POST}Transfer-Encoding: chunked\r\n\r\n".encode())
     for _ in range(40):
         if not (transport.disconnected or transport.disconnecting):
             protocol.dataReceived(b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
@@ -252,9 +300,7 @@ def test_a_dripping_request_is_ended(world):
 def test_a_dripping_body_is_ended(world):
     site = site_of(world)
     protocol, transport = connect(world, site)
-    protocol.dataReceived(
-        f"POST /first HTTP/1.1\r\nHost: portal.test\r\nContent-Type: {URLENCODED}\r\nContent-Length: 500000\r\n\r\n".encode()
-    )
+    protocol.dataReceived(f"{POST}Content-Length: 500000\r\n\r\n".encode())
     for _ in range(12):
         protocol.dataReceived(b"x")
         world.clock.advance(30)

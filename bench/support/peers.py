@@ -36,9 +36,13 @@ def relaying_postfix(
 ) -> Iterator[Server]:
     """Sends everything to the sink, over as many kept-open connections as it likes."""
     with postfix(
-        relayhost=f"[127.0.0.1]:{sink_port}", smtp_connection_cache_on_demand="yes",
-        smtp_destination_concurrency_limit="50", initial_destination_concurrency="20", **own,
-    ) as running:  # fmt: skip
+        services=services,
+        relayhost=f"[127.0.0.1]:{sink_port}",
+        smtp_connection_cache_on_demand="yes",
+        smtp_destination_concurrency_limit="50",
+        initial_destination_concurrency="20",
+        **own,
+    ) as running:
         yield Server(name, running.port, running.master_pid(), lambda: _wait_empty(running))
 
 

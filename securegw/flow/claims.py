@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 
 from securegw.mail.errors import LostClaim, MailError, WorkerLost
 from securegw.store import queue, sessions
+from securegw.store.troubles import AlreadyThere
 
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
@@ -154,15 +155,19 @@ class Claims:
             self.held -= len(raw) if raw is not None else 0
 
     async def _put_back(self, item: Item, error: Exception) -> None:
-        """Try again in a while; what harms the workers or is not understood is parked at the third time."""
+        """Try again in a while; what harms the workers or is not understood is parked at the third time.
+
+        Where another mail was quicker to make the same account, nothing is wrong: at once again.
+        """
         now = self.reactor.seconds()
         park = item.tries + 1 >= POISON and is_poison(error)
+        pause = 0.0 if isinstance(error, AlreadyThere) else PAUSE * (item.tries + 1)
         failed = queue.Failed(
             id=item.id,
             session=item.session or 0,
             note=(str(error) or repr(error))[:500],
             now=now,
-            next_try=None if park else now + PAUSE * (item.tries + 1),
+            next_try=None if park else now + pause,
         )
         if park:
             log.error("item {item} is parked", item=item.id)

@@ -62,6 +62,12 @@ class Park:
         self.prune()
         return self.parked.get(identity)
 
+    def keep(self, identity: str) -> None:
+        """Somebody reads it: its time begins again."""
+        parked = self.parked.get(identity)
+        if parked is not None:
+            self.parked[identity] = attrs.evolve(parked, until=self.now() + LIFE)
+
     def sealed(self, identity: str) -> bytes:
         """The sealed bytes of a parked letter; the id must be one that `look` knows."""
         return (self.folder / identity).read_bytes()

@@ -22,7 +22,7 @@ from securegw.flow.treatment import Accepted, Finished, Treatment
 from securegw.mail import compose
 from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.envelope import Envelope, Source
-from securegw.mail.errors import BrokenCarrier, LetterGone, WrongAccount
+from securegw.mail.errors import BrokenCarrier, LetterGone, LetterWithdrawn, WrongAccount
 from securegw.store import events, letters, people
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ class Webmail:
     async def read(self, identity: str, signed_in: SignedIn) -> LetterView:
         """Open a letter for its account."""
         raw, letter = await self._open(identity, signed_in)
+        self.letters_parked.keep(identity)
         contents = await self.workers.process(reading.take_apart, raw)
         if letter.first_read is None:
             await self.workers.settle(self.database.write(letters.opened, letter.id, self.now()))
@@ -258,7 +259,7 @@ class Webmail:
         if letter is None or letter.account != signed_in.account.id:
             raise BrokenCarrier
         if letter.revoked:
-            raise LetterGone("The sender has withdrawn this letter.")
+            raise LetterWithdrawn
         packed = attrs.evolve(parked.packed, sealed=self.letters_parked.sealed(identity))
         return await self.workers.thread(carrier.unpack, packed, signed_in.private), letter
 

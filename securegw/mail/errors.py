@@ -171,6 +171,12 @@ class LetterGone(MailError):
     code, status, reason = 554, "5.6.0", "letter-gone"
 
 
+class LetterWithdrawn(LetterGone):
+    """The sender has withdrawn this letter."""
+
+    reason = "letter-withdrawn"
+
+
 class WrongPassword(MailError):
     """That password does not open this account."""
 

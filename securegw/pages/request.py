@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hmac
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.python.failure import Failure
 from twisted.web import server
 
 from securegw.pages.bodies import Body, BodyRules, Form, body_for
@@ -16,7 +17,7 @@ from securegw.pages.headers import dress
 from securegw.pages.sorry import Sorry
 
 if TYPE_CHECKING:
-    from securegw.pages.site import PageSite
+    from collections.abc import Callable
 
 SESSION = "__Host-s"
 LANGUAGE = "__Host-lang"
@@ -25,11 +26,19 @@ A_YEAR = 365 * 24 * 3600
 _Request: Any = server.Request  # its methods have no types
 
 
+class Site(Protocol):
+    """What a request asks of its site."""
+
+    hosts: frozenset[str]
+    stranger: Callable[[PageRequest], bytes]
+
+
 class PageRequest(_Request):  # type: ignore[misc]
     """A request to one of our pages. ``signed_in`` is the address that the top of the page shows."""
 
-    site: PageSite
+    site: Site
     signed_in: str = ""
+    body: Body = Body(BodyRules(limit=0))
 
     # --- what Twisted calls -------------------------------------------------------------------------------------
 
@@ -38,7 +47,7 @@ class PageRequest(_Request):  # type: ignore[misc]
         rules = self.channel.site.rules(uri.partition(b"?")[0].decode("ascii", "replace"))
         if command != b"POST":
             rules = BodyRules(limit=0)
-        self.body: Body = body_for(self.getHeader("content-type") or "", rules)
+        self.body = body_for(self.getHeader("content-type") or "", rules)
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()  # stays empty: the body goes elsewhere
@@ -57,7 +66,6 @@ class PageRequest(_Request):  # type: ignore[misc]
     def process(self) -> None:
         self.site = self.channel.site
         dress(self.responseHeaders)
-        self.notifyFinish().addBoth(self._ended)
         if self.host_name in self.site.hosts:
             super().process()
             return
@@ -71,8 +79,13 @@ class PageRequest(_Request):  # type: ignore[misc]
             self.responseHeaders.removeHeader("Server")  # names and numbers of software help nobody who reads letters
         super().write(data)
 
-    def _ended(self, _: object) -> None:
+    def finish(self) -> None:
+        super().finish()
         self.body.drop()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.body.drop()
+        super().connectionLost(reason)
 
     # --- what pages ask -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from securegw.pages import PageRequest, PageWriter, Sorry
 
 if TYPE_CHECKING:
     from securegw.accounts import Accounts, SignedIn
-    from securegw.crypto.carrier import Packed
     from securegw.flow.webmail import Webmail
 
 PARK = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -27,12 +26,12 @@ class Entrance:
         self.webmail = webmail
         self.writer = writer
 
-    def parked(self, park: str) -> Packed:
-        """The head of a parked letter; unknown and expired ones are alike."""
+    def account_of(self, park: str) -> str:
+        """The account that a parked letter is for; unknown and expired letters are alike."""
         packed = self.webmail.parked(park) if PARK.fullmatch(park) else None
         if packed is None:
             raise LetterGone
-        return packed
+        return packed.account
 
     async def who(self, request: PageRequest) -> SignedIn | None:
         """Who is signed in on this browser."""
@@ -43,9 +42,9 @@ class Entrance:
 
     async def reader(self, request: PageRequest, park: str) -> SignedIn | None:
         """The account that this letter is for, if it is signed in and has a password of its own."""
-        packed = self.parked(park)
+        account = self.account_of(park)
         signed_in = await self.who(request)
-        if signed_in is None or not signed_in.registered or signed_in.account.id != packed.account:
+        if signed_in is None or not signed_in.registered or signed_in.account.id != account:
             return None
         return signed_in
 
@@ -61,7 +60,7 @@ class Entrance:
         signed_in = await self.who(request)
         if signed_in is None:
             return await self.closed(request, park)
-        if signed_in.account.id != self.parked(park).account:
+        if signed_in.account.id != self.account_of(park):
             request.setResponseCode(403)
             return await self.closed(request, park, problem="other-account")
         return request.see(f"/first?letter={park}")
@@ -71,7 +70,7 @@ class Entrance:
         problem: str = "", minutes: int = 0, address: str = "", draft: str = "",
     ) -> bytes:
         """The closed letter: who brought its genuine carrier need not type the address that it was sent to."""
-        known = await self.accounts.known(self.parked(park).account)
+        known = await self.accounts.known(self.account_of(park))
         secret = "either" if known is None else "password" if known.registered else "code"
         return self.writer.page(
             request, "open", here=f"/letter/{park}", letter=park, problem=problem, minutes=minutes, draft=draft,

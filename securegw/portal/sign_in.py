@@ -36,14 +36,14 @@ class SignIn:
         form = request.form()
         text = self.accounts.open_draft(park, form["draft"]) if form["draft"] else ""
         try:
-            packed = self.entrance.parked(park)
+            account = self.entrance.account_of(park)
         except LetterGone:
             if text:
                 return self.write.lost(request, text, "gone")
             raise
         try:
             signed_in = await self.accounts.sign_in(
-                form["address"], form["password"], network_of(request.peer), packed.account
+                form["address"], form["password"], network_of(request.peer), account
             )
         except WrongPassword:
             return await self._again(request, park, form, 403, "wrong-password")
@@ -51,7 +51,7 @@ class SignIn:
             request.setHeader("Retry-After", str(math.ceil(error.seconds)))
             return await self._again(request, park, form, 429, "too-many-tries", math.ceil(error.seconds / 60))
         await self.entrance.admit(request, signed_in)
-        if text and signed_in.registered and signed_in.account.id == packed.account:
+        if text and signed_in.registered and signed_in.account.id == account:
             return await self.write.page(request, park, signed_in, text=text)
         return request.see(f"/letter/{park}" if signed_in.registered else f"/first?letter={park}")
 

@@ -13,7 +13,16 @@ from klein import Klein
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
-from securegw.mail.errors import Later, LetterGone, MailError, SealBroken, TooBig, TooManyTries, WrongAccount
+from securegw.mail.errors import (
+    Later,
+    LetterGone,
+    LetterWithdrawn,
+    MailError,
+    SealBroken,
+    TooBig,
+    TooManyTries,
+    WrongAccount,
+)
 from securegw.pages import BodyRules, PageRequest, PageSite, PageWriter, PortalSettings, Sorry, StaticFiles
 from securegw.portal.about import About
 from securegw.portal.entrance import Entrance
@@ -33,6 +42,7 @@ REPLY = re.compile(r"/letter/[^/]+/reply")
 # The first row that fits says which page it becomes.
 ERRORS: tuple[tuple[type[MailError], int, str], ...] = (
     (SealBroken, 400, "broken"),
+    (LetterWithdrawn, 410, "withdrawn"),
     (LetterGone, 410, "410"),
     (WrongAccount, 403, "other"),
     (TooBig, 413, "413"),

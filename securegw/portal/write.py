@@ -88,7 +88,7 @@ class Write:
     async def _sign_in_first(self, request: PageRequest, park: str, form: Form) -> bytes:
         """The session has ended: the text waits sealed in the page, and nothing is kept here."""
         request.setResponseCode(403)
-        draft = self.entrance.accounts.seal_draft(park, form["text"][:LONGEST_TEXT])
+        draft = self.entrance.accounts.seal_draft(park, _lines(form["text"])[:LONGEST_TEXT])
         return await self.entrance.closed(request, park, problem="ended", draft=draft)
 
     async def _send(self, request: PageRequest, park: str, reader: SignedIn, form: Form, problem: str) -> bytes:
@@ -116,13 +116,14 @@ class Write:
 
     def _mistake(self, form: Form) -> str:
         """One word for what is wrong with the answer, empty if nothing is."""
-        if not (form["text"].strip() or form.files):
+        text = _lines(form["text"])
+        if not (text.strip() or form.files):
             return "empty"
-        if len(form["text"]) > LONGEST_TEXT:
+        if len(text) > LONGEST_TEXT:
             return "text-too-long"
         if len(form.files) > MOST_FILES:
             return "too-many-files"
-        size = len(form["text"]) + sum(len(upload.content) for upload in form.files)
+        size = len(text.encode()) + sum(len(upload.content) for upload in form.files)
         return "too-big" if size > self.limit else ""
 
     def _remember(self, once: str) -> None:

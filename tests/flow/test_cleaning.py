@@ -55,8 +55,8 @@ EVIL = [
     "<img src=x onerror=alert(1)>",
     "<svg><script>alert(1)</script></svg>",
     "<math><mi//xlink:href='data:x,<script>alert(1)</script>'>",
-    "<svg><p><style><g title=\"</style><img src=x onerror=alert(1)>\">",
-    "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">",
+    '<svg><p><style><g title="</style><img src=x onerror=alert(1)>">',
+    '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
     "<form action=https://evil.test><input name=a><button>go</button></form>",
     "<base href=https://evil.test/><meta http-equiv=refresh content='0;url=https://evil.test'>",
     "<link rel=stylesheet href=//evil.test>",
@@ -85,7 +85,9 @@ def test_nothing_active_is_left(html):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from([*EVIL, "</p>", "<table>", "<td>", "text", "<!--", "-->", '"', ">", "<b>"]), max_size=8))
+@given(
+    st.lists(st.sampled_from([*EVIL, "</p>", "<table>", "<td>", "text", "<!--", "-->", '"', ">", "<b>"]), max_size=8)
+)
 def test_no_mixture_becomes_active(pieces):
     assert_harmless(clean("".join(pieces), {}).html)
 
@@ -107,7 +109,8 @@ def test_business_mail_keeps_its_look():
 def test_pictures_of_the_letter_are_shown_and_others_counted():
     result = clean(
         "<img src='cid:logo@x' alt=Logo><img src=cid:missing alt=Fehlt><img src=https://evil.test/1.gif>"
-        "<img src='HTTP://evil.test/2.gif'>", {"<logo@x>": PIXEL},
+        "<img src='HTTP://evil.test/2.gif'>",
+        {"<logo@x>": PIXEL},
     )
     pictures = [a for tag, a in Tree(result.html).tags if tag == "img"]
     assert [a.get("src") for a in pictures] == [PIXEL, None, None, None]
@@ -122,46 +125,57 @@ def test_a_picture_beyond_the_limit_is_left_out():
 def test_links_open_elsewhere_and_tell_nothing():
     [(_, attributes)] = cleaned("<a href='https://example.com/a?b=1&c=2'>there</a>").tags
     assert attributes == {
-        "href": "https://example.com/a?b=1&c=2", "rel": "noopener noreferrer nofollow", "target": "_blank",
+        "href": "https://example.com/a?b=1&c=2",
+        "rel": "noopener noreferrer nofollow",
+        "target": "_blank",
     }
 
 
-@pytest.mark.parametrize(("shown", "host", "named"), [
-    ("https://bank.example/login", "evil.test", True),
-    ("www.bank.example", "bank.example", False),
-    ("bank.example/path", "bank.example", False),
-    ("bank.example", "bank.example.evil.test", True),
-    ("click here", "evil.test", False),
-])
+@pytest.mark.parametrize(
+    ("shown", "host", "named"),
+    [
+        ("https://bank.example/login", "evil.test", True),
+        ("www.bank.example", "bank.example", False),
+        ("bank.example/path", "bank.example", False),
+        ("bank.example", "bank.example.evil.test", True),
+        ("click here", "evil.test", False),
+    ],
+)
 def test_the_true_host_of_a_lying_link_is_named(shown, host, named):
     text = cleaned(f"<a href='https://{host}/x'>{shown}</a>").text
     assert text == (f"{shown} [{host}]" if named else shown)
 
 
-@pytest.mark.parametrize(("style", "left"), [
-    ("color:red;position:fixed", "color:red"),
-    ("background:#fff", "background-color:#fff"),
-    ("background:#fff url(x)", ""),
-    ("width:100%;height:100%", "width:100%;height:100%"),
-    ("height:101%", ""),
-    ("height:100vh", ""),
-    ("width:calc(1px + 9999px)", ""),
-    ("margin:9999px", ""),
-    ("font-family:'a;position:fixed'", "font-family:'a"),
-    ("color:r/**/ed", ""),
-    ("z-index:9;opacity:0;content:'x';cursor:none", ""),
-])
+@pytest.mark.parametrize(
+    ("style", "left"),
+    [
+        ("color:red;position:fixed", "color:red"),
+        ("background:#fff", "background-color:#fff"),
+        ("background:#fff url(x)", ""),
+        ("width:100%;height:100%", "width:100%;height:100%"),
+        ("height:101%", ""),
+        ("height:100vh", ""),
+        ("width:calc(1px + 9999px)", ""),
+        ("margin:9999px", ""),
+        ("font-family:'a;position:fixed'", "font-family:'a"),
+        ("color:r/**/ed", ""),
+        ("z-index:9;opacity:0;content:'x';cursor:none", ""),
+    ],
+)
 def test_only_declarations_of_ones_own_box_stay(style, left):
     assert clean_style(style) == left
 
 
-@pytest.mark.parametrize("bomb", [
-    "<div>" * 1_100,
-    "<b>" * 200_000,
-    "".join(f"<font color={n}>" for n in range(900)) + "<p>a" * 100_000,
-    "<span>" * 1_001 + "</i>" * 1_001,
-    "x" * 5_000_001,
-])
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "<div>" * 1_100,
+        "<b>" * 200_000,
+        "".join(f"<font color={n}>" for n in range(900)) + "<p>a" * 100_000,
+        "<span>" * 1_001 + "</i>" * 1_001,
+        "x" * 5_000_001,
+    ],
+)
 def test_a_bomb_is_refused_quickly(bomb):
     start = time.perf_counter()
     with pytest.raises(NotExamined):

@@ -117,5 +117,5 @@ def output_until(words: Sequence[object], folder: Path, sign: str) -> str:
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
-    assert process.returncode == 0, said
+    assert process.returncode in (0, -signal.SIGTERM), said  # twistd ends by the signal it was sent
     return said

@@ -53,9 +53,7 @@ class House:
         mail.set_content("Die Werte sind gut.\n")
         mail.add_alternative(html, subtype="html")
         mail.get_payload()[1].add_related(PIXEL, "image", "png", cid="<logo@x>")  # type: ignore[union-attr]
-        mail.add_attachment(
-            b"%PDF-1.7\n", maintype="application", subtype="pdf", filename="Vertrag Änderung.pdf"
-        )
+        mail.add_attachment(b"%PDF-1.7\n", maintype="application", subtype="pdf", filename="Vertrag Änderung.pdf")
         mail.add_attachment("<script>alert(document.cookie)</script>", subtype="html", filename="seite.html")
         with smtplib.SMTP("127.0.0.1", self.gateway.smtp_port, timeout=20) as client:
             client.send_message(mail, ANN, [BOB])
@@ -70,9 +68,7 @@ class House:
 
     def code(self) -> str:
         arrived = self.inside.wait(lambda mails: any(b"Code for" in mail.raw for mail in mails))
-        found = re.search(
-            rb"[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{2}", next(m.raw for m in arrived if b"Code for" in m.raw)
-        )
+        found = re.search(rb"[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{2}", next(m.raw for m in arrived if b"Code for" in m.raw))
         assert found
         return found[0].decode()
 
@@ -136,9 +132,7 @@ class Reader:
     def look(self, name: str) -> None:
         """Take a picture, and check what must be true of every page."""
         self.page.screenshot(path=str(self.folder / f"{self.kind}-{name}.png"), full_page=True)
-        wide = self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{name} scrolls sideways by {wide} px"
         small = self.page.evaluate(
             "[...document.querySelectorAll('button, .button, nav a, footer a, summary, input:not([type=hidden])')]"
@@ -231,9 +225,7 @@ def test_from_the_file_to_the_answer(kind: str, house: House, chromium: Any, tmp
     house.send("Zweiter")
     page.goto(house.carrier(2, tmp_path).as_uri())
     reader.press("Auf Deutsch öffnen")
-    expect(
-        page.get_by_role("heading", name="Zweiter", level=1)
-    ).to_be_visible()  # one action: the session lives
+    expect(page.get_by_role("heading", name="Zweiter", level=1)).to_be_visible()  # one action: the session lives
 
     reader.press("Abmelden")
     expect(page.get_by_role("heading", name="Sie sind abgemeldet")).to_be_visible()

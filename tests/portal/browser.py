@@ -48,7 +48,9 @@ def site_of(world: World) -> Any:
 class Browser:
     """One browser behind one address."""
 
-    def __init__(self, world: World, site: Any = None, *, address: str = "192.0.2.9", host: str = "portal.test") -> None:
+    def __init__(
+        self, world: World, site: Any = None, *, address: str = "192.0.2.9", host: str = "portal.test"
+    ) -> None:
         self.world = world
         self.site = site or site_of(world)
         self.address = address
@@ -66,18 +68,30 @@ class Browser:
 
     def post(self, path: str, fields: dict[str, str], *, origin: str | None = "own", **headers: str) -> Answer:
         """A small form of one of our pages."""
-        return self.request("POST", path, urlencode(fields).encode(), "application/x-www-form-urlencoded", origin, headers)
+        return self.request(
+            "POST", path, urlencode(fields).encode(), "application/x-www-form-urlencoded", origin, headers
+        )
 
     def post_parts(
-        self, path: str, fields: dict[str, str], files: tuple[tuple[str, str, str, bytes], ...] = (), *,
-        origin: str | None = "own", **headers: str,
+        self,
+        path: str,
+        fields: dict[str, str],
+        files: tuple[tuple[str, str, str, bytes], ...] = (),
+        *,
+        origin: str | None = "own",
+        **headers: str,
     ) -> Answer:
         """A form with files: (field, name, kind, content)."""
         body = parts(fields, files)
         return self.request("POST", path, body, f"multipart/form-data; boundary={BOUNDARY}", origin, headers)
 
     def request(
-        self, method: str, path: str, body: bytes = b"", kind: str = "", origin: str | None = None,
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = "",
+        origin: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
         lines = {"Host": self.host, "Connection": "close"}
@@ -125,7 +139,9 @@ def parts(fields: dict[str, str], files: tuple[tuple[str, str, str, bytes], ...]
     ]
     pieces += [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
-        f"Content-Type: {kind}\r\n\r\n".encode() + content + b"\r\n"
+        f"Content-Type: {kind}\r\n\r\n".encode()
+        + content
+        + b"\r\n"
         for field, name, kind, content in files
     ]
     return b"".join(pieces) + f"--{BOUNDARY}--\r\n".encode()
@@ -199,8 +215,12 @@ def register(browser: Browser, letter: Sent, address: str = BOB, password: str =
     signed = browser.post(f"{place}/sign-in", {"address": address, "password": letter.code})
     page = browser.follow(signed)
     fields = {
-        "token": page.field("token"), "letter": page.field("letter"), "name": "Bob Beispiel", "password": password,
-        "again": password, "terms": "yes",
+        "token": page.field("token"),
+        "letter": page.field("letter"),
+        "name": "Bob Beispiel",
+        "password": password,
+        "again": password,
+        "terms": "yes",
     }
     answer = browser.post("/first", fields)
     assert answer.status == 303, answer.text

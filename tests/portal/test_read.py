@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from securegw.portal import portal_site
 from tests.portal.browser import ANN, BOB, EVE, Browser, open_letter, register, send_letter, sign_in, site_of
 from tests.support.world import INSIDE
 
@@ -135,14 +136,17 @@ def test_a_letter_built_like_a_bomb_shows_its_text_or_its_file(world):
 # --- who may not ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text[:-40],
-    lambda text: text[: len(text) // 2],
-    lambda text: text[:200] + ("A" if text[200] != "A" else "B") + text[201:],
-    lambda text: "",
-    lambda text: "ä" * 100,
-    lambda text: text + "AAAA",
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:-40],
+        lambda text: text[: len(text) // 2],
+        lambda text: text[:200] + ("A" if text[200] != "A" else "B") + text[201:],
+        lambda text: "",
+        lambda text: "ä" * 100,
+        lambda text: text + "AAAA",
+    ],
+)
 def test_a_changed_carrier_opens_nothing(world, change):
     browser = Browser(world)
     letter = send_letter(world)
@@ -202,7 +206,9 @@ def test_a_withdrawn_letter_does_not_open(world):
 
     from securegw.store import schema
 
-    world.database.write(lambda conn: conn.execute(update(schema.letter).values(revoked=world.clock.seconds()))).result()
+    world.database.write(
+        lambda conn: conn.execute(update(schema.letter).values(revoked=world.clock.seconds()))
+    ).result()
     assert browser.get(place).status == 410
 
 
@@ -270,3 +276,21 @@ def test_signing_in_later(world):
     assert closed.field("address") == BOB
     assert 'type="password"' in closed.text
     assert browser.follow(sign_in(browser, place)).status == 200
+
+
+def test_a_former_host_name_answers_itself(world):
+    import attrs
+
+    house = world.house
+    own = attrs.evolve(house.settings.portal, extra_urls=("https://old.test",))
+    site = portal_site(house.webmail, house.accounts, house.texts, own, world.clock)
+    browser = Browser(world, site, host="old.test")
+    place = register(browser, send_letter(world))
+    assert browser.get(place).status == 200
+    assert Browser(world, site, host="older.test").get(place).status == 421
+    letter = send_letter(world)
+    elsewhere = Browser(world, site, host="old.test")
+    answer = elsewhere.post(
+        f"{open_letter(elsewhere, letter)}/sign-in", {"address": BOB, "password": "x"}, origin="https://portal.test"
+    )
+    assert answer.status == 403 and "did not come from this site" in answer.text

@@ -24,8 +24,14 @@ def first_page(world, browser):
     letter = send_letter(world)
     place = open_letter(browser, letter)
     page = browser.follow(sign_in(browser, place, BOB, letter.code))
-    fields = {"token": page.field("token"), "letter": page.field("letter"), "name": "Bob", "password": PASSWORD,
-              "again": PASSWORD, "terms": "yes"}
+    fields = {
+        "token": page.field("token"),
+        "letter": page.field("letter"),
+        "name": "Bob",
+        "password": PASSWORD,
+        "again": PASSWORD,
+        "terms": "yes",
+    }
     return letter, place, fields
 
 
@@ -46,15 +52,18 @@ def test_the_code_opens_no_letter_before_there_is_a_password(world):
     assert browser.get(f"{place}/mail.eml").status == 404
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"password": "kurz", "again": "kurz"}, "at least 15 characters"),
-    ({"password": "x" * 300, "again": "x" * 300}, "at most 256 characters"),
-    ({"again": "etwas ganz anderes"}, "not the same"),
-    ({"terms": ""}, "agree"),
-    ({"name": " \u200b "}, "tell your name"),
-    ({"password": "aaaaaaaaaaaaaaaaaaa", "again": "aaaaaaaaaaaaaaaaaaa"}, "Too simple"),
-    ({"password": "passwordpassword", "again": "passwordpassword"}, "guessed first"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"password": "kurz", "again": "kurz"}, "at least 15 characters"),
+        ({"password": "x" * 300, "again": "x" * 300}, "at most 256 characters"),
+        ({"again": "etwas ganz anderes"}, "not the same"),
+        ({"terms": ""}, "agree"),
+        ({"name": " \u200b "}, "tell your name"),
+        ({"password": "aaaaaaaaaaaaaaaaaaa", "again": "aaaaaaaaaaaaaaaaaaa"}, "Too simple"),
+        ({"password": "passwordpassword", "again": "passwordpassword"}, "guessed first"),
+    ],
+)
 def test_what_is_wrong_with_a_registration_is_said(world, change, words):
     browser = Browser(world)
     _, _, fields = first_page(world, browser)
@@ -129,7 +138,9 @@ def test_the_table_of_sessions_has_no_token_and_opens_nothing(world):
 
         [row] = rows
         conn.execute(delete(schema.websession))
-        conn.execute(insert(schema.websession).values(**{**row._asdict(), "token_hash": hashlib.sha256(b"mine").digest()}))
+        conn.execute(
+            insert(schema.websession).values(**{**row._asdict(), "token_hash": hashlib.sha256(b"mine").digest()})
+        )
 
     world.database.write(swap).result()
     browser.jar["__Host-s"] = "mine"
@@ -214,7 +225,9 @@ def test_signing_out_ends_the_session_for_good(world):
     assert "Open the letter" in browser.get(place).text
 
 
-@pytest.mark.parametrize("origin", [None, "null", "https://evil.test", "http://portal.test", "https://portal.test.evil.test"])
+@pytest.mark.parametrize(
+    "origin", [None, "null", "https://evil.test", "http://portal.test", "https://portal.test.evil.test"]
+)
 def test_forms_from_elsewhere_are_refused(world, origin):
     browser = Browser(world)
     letter = send_letter(world)

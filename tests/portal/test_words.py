@@ -11,7 +11,7 @@ from babel.messages.pofile import read_po
 
 from securegw.mail.texts import Texts, web_folder
 
-MAILS = ("carrier", "first-code", "refused")
+MAILS = ("carrier", "first-code")
 PLACES = [("portal/**.html", "jinja2"), *((f"mail/{name}/**", "jinja2") for name in MAILS)]
 NEWSTYLE = {pattern: {"newstyle_gettext": "true"} for pattern, _ in PLACES}
 CATALOGUES = sorted(web_folder().glob("locale/*/LC_MESSAGES/portal.po"))
@@ -48,8 +48,14 @@ def test_german_is_there():
 def test_text_and_html_of_a_mail_say_the_same(language):
     texts = Texts()
     values = {
-        "sender_name": "Ann Keller", "organisation": "Bank & Söhne", "recipient": "bob@outside.test", "recipient_hint": "b",
-        "host": "letters.example.ch", "url": "https://letters.example.ch", "code": "K7Q4-M2XB-9T", "reason": "<Grund>",
+        "sender_name": "Ann Keller",
+        "organisation": "Bank & Söhne",
+        "recipient": "bob@outside.test",
+        "recipient_hint": "b",
+        "host": "letters.example.ch",
+        "url": "https://letters.example.ch",
+        "code": "K7Q4-M2XB-9T",
+        "reason": "<Grund>",
         "subject": "Betreff",
     }
     for name in MAILS:
@@ -102,8 +108,19 @@ def test_colours_can_be_told_apart(scheme):
     css = (web_folder() / "static" / "portal.css").read_text()
     block = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]
     colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", block))
-    pairs = [("ink", "paper"), ("ink", "ground"), ("soft", "paper"), ("soft", "ground"), ("act", "paper"), ("act", "ground"),
-             ("act-ink", "act"), ("good", "good-ground"), ("note", "note-ground"), ("bad", "bad-ground"), ("bad", "paper")]
+    pairs = [
+        ("ink", "paper"),
+        ("ink", "ground"),
+        ("soft", "paper"),
+        ("soft", "ground"),
+        ("act", "paper"),
+        ("act", "ground"),
+        ("act-ink", "act"),
+        ("good", "good-ground"),
+        ("note", "note-ground"),
+        ("bad", "bad-ground"),
+        ("bad", "paper"),
+    ]
     for front, back in pairs:
         assert contrast(colour[front], colour[back]) >= 4.5, (front, back)
     assert contrast(colour["edge"], colour["paper"]) >= 3.0

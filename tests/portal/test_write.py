@@ -60,12 +60,15 @@ def test_the_second_press_sends_nothing(world):
     assert len(answers(world)) == 1
 
 
-@pytest.mark.parametrize(("changes", "count", "status", "words"), [
-    ({"text": "  \r\n"}, 0, 400, "write something"),
-    ({"text": "x" * 100_001}, 0, 400, "too long"),
-    ({}, 21, 400, "too many files"),
-    ({}, 51, 413, "too large"),
-])
+@pytest.mark.parametrize(
+    ("changes", "count", "status", "words"),
+    [
+        ({"text": "  \r\n"}, 0, 400, "write something"),
+        ({"text": "x" * 100_001}, 0, 400, "too long"),
+        ({}, 21, 400, "too many files"),
+        ({}, 51, 413, "too large"),
+    ],
+)
 def test_mistakes_keep_the_text(world, changes, count, status, words):
     browser, _, place = reader(world)
     files = tuple(("files", f"{n}.txt", "text/plain", b"x") for n in range(count))
@@ -116,7 +119,7 @@ def test_nothing_written_reaches_the_disk_in_clear(world):
 
 
 def test_a_letter_that_is_gone_gives_the_text_back(world):
-    browser, letter, place = reader(world)
+    browser, _, place = reader(world)
     fields = form(browser, place)
     world.clock.advance(20 * 60)
     browser.get(place)  # the session lives
@@ -128,7 +131,7 @@ def test_a_letter_that_is_gone_gives_the_text_back(world):
 
 
 def test_a_draft_of_another_letter_or_a_forged_one_is_nothing(world):
-    browser, letter, place = reader(world)
+    browser, _, place = reader(world)
     sealed = world.house.accounts.seal_draft("another-letter", "fremder Text")
     for draft in (sealed, "AAAA", "ä", sealed[:-4]):
         stranger = Browser(world, browser.site)
