@@ -31,6 +31,7 @@ class Site(Protocol):
 
     hosts: frozenset[str]
     stranger: Callable[[PageRequest], bytes]
+    reactor: Any
 
 
 class PageRequest(_Request):  # type: ignore[misc]

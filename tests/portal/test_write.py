@@ -121,13 +121,21 @@ def test_nothing_written_reaches_the_disk_in_clear(world):
 def test_a_letter_that_is_gone_gives_the_text_back(world):
     browser, _, place = reader(world)
     fields = form(browser, place)
-    world.clock.advance(20 * 60)
-    browser.get(place)  # the session lives
-    world.clock.advance(11 * 60)
+    world.house.park.parked.clear()  # as after a restart; the session lives on
     lost = browser.post_parts(f"{place}/reply", fields)
     assert lost.status == 410
     assert "Copy your text" in lost.text and "Vielen Dank für den Befund." in lost.text
     assert answers(world) == []
+
+
+def test_who_reads_keeps_the_letter_here(world):
+    browser, _, place = reader(world)
+    fields = form(browser, place)
+    world.clock.advance(20 * 60)
+    browser.get(place)
+    world.clock.advance(20 * 60)
+    assert browser.post_parts(f"{place}/reply", fields).status == 303
+    assert len(answers(world)) == 1
 
 
 def test_a_draft_of_another_letter_or_a_forged_one_is_nothing(world):
