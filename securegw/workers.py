@@ -7,7 +7,9 @@ is parked, not retried for ever).
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import resource
 import signal
 import threading
@@ -29,6 +31,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MEMORY_LIMIT = 1 << 30
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @attrs.frozen
@@ -58,11 +61,15 @@ class Work(Protocol):
     def settle(self, future: Future[T]) -> Deferred[T]: ...
 
 
-def limit_memory() -> None:
-    """Bound a worker process: memory, no core file (SEC10), and no signal meant for the gateway."""
+def bound_process(parent: int) -> None:
+    """Bound a worker process: memory, no core file (SEC10), no signal meant for the gateway, no life without it."""
     resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY_LIMIT, 4 * MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(AttributeError, OSError):  # Linux; elsewhere an orphan waits for work that never comes
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 class Workers:
@@ -141,7 +148,10 @@ class Workers:
         if self.processes is None:
             # Spawned, never forked: a fork would copy the reactor and every key in memory.
             self.processes = ProcessPoolExecutor(
-                self.settings.processes, multiprocessing.get_context("spawn"), initializer=limit_memory
+                self.settings.processes,
+                multiprocessing.get_context("spawn"),
+                initializer=bound_process,
+                initargs=(os.getpid(),),
             )
         return self.processes
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -51,3 +55,30 @@ class WorkersTest(TestCase):
 
     def test_a_process_that_dies_or_hangs_is_lost_and_replaced(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._troubles())
+
+
+ORPHAN = """
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+from securegw.workers import bound_process
+
+if __name__ == "__main__":
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, spawn, initializer=bound_process, initargs=(os.getpid(),))
+    print(pool.submit(os.getpid).result(), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_worker_does_not_outlive_its_gateway(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHAN)
+    parent = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    seen = os.pidfd_open(worker)
+    parent.kill()
+    parent.wait()
+    gone, _, _ = select.select([seen], [], [], 10)  # a pidfd is readable once its process has ended
+    assert gone

@@ -96,8 +96,9 @@ def _write_filter(script: Path, port: int, papers: dict[str, Path]) -> None:
 
 
 @contextlib.contextmanager
-def running_gateway(hop: int, **settings: object) -> Iterator[tuple[Server, Gateway]]:
-    """The gateway with the next hop for everything at this port."""
+def running_gateway(hop: int) -> Iterator[tuple[Server, Gateway]]:
+    """The gateway with the next hop for everything at this port; one address may open as many sessions as it likes."""
+    settings = {"smtp": {"connections_per_address": 10_000, "connections_per_minute": 1_000_000}}
     with (
         tempfile.TemporaryDirectory(prefix="sg-bench-") as place,
         gateway(Path(place), inside=hop, outside=hop, settings=settings) as running,
