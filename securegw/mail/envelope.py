@@ -5,6 +5,7 @@ Not the header: what the header says is never taken for the envelope.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
@@ -32,8 +33,19 @@ class Source:
 
 
 @attrs.frozen
+class Wishes:
+    """What the sender wants to be told about one recipient (RFC 3461 4.1, 4.2): NOTIFY and ORCPT, as they stand."""
+
+    notify: str = ""
+    original: str = ""
+
+
+@attrs.frozen
 class Envelope:
-    """One accepted transaction. ``sender`` None is the null sender ``<>``; ``received`` is Unix time in seconds."""
+    """One accepted transaction. ``sender`` None is the null sender ``<>``; ``received`` is Unix time in seconds.
+
+    ``wishes`` has those recipients for whom the sender said something; ``ret`` and ``envid`` are RFC 3461 4.3, 4.4.
+    """
 
     trace: str
     sender: Address | None
@@ -42,3 +54,6 @@ class Envelope:
     received: float
     eight_bit: bool = False
     utf8: bool = False
+    wishes: Mapping[Address, Wishes] = attrs.field(factory=dict, hash=False)
+    ret: str = ""
+    envid: str = ""
