@@ -29,10 +29,11 @@ WARM = Load(sessions=2, count=20, size=2_000)
 
 def fresh_gateway(load: Load) -> Figure:
     """One round of a gateway with an empty queue, warmed by a few mails."""
-    with dead_hop() as hop, running_gateway(hop) as (server, _):
+    with dead_hop() as hop, running_gateway(hop) as (server, gateway):
         generate(server.port, WARM)
-        quiet = Server(server.name, server.port, server.pid)
-        return accepting(quiet, load)
+        figure = accepting(Server(server.name, server.port, server.pid), load)
+        gateway.kill()  # its queue goes with it
+        return figure
 
 
 def compare(postfix: Server, name: str, load: Load, rounds: int) -> list[Row]:

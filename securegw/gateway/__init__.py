@@ -1,6 +1,6 @@
 """Builds the house as one MultiService; twistd starts here.
 
-In floor order, without a registry: each part gets what it needs as arguments. ``doors.SERVERS`` says which doors there are.
+In floor order, without a registry: each part gets what it needs as arguments. ``doors.SERVERS`` is the table of doors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Gateway:
 
 
 def build(settings: Settings, reactor: Any) -> Gateway:
-    """A gateway by its settings. The rooms are built when the service starts: threads do not survive a daemon's fork."""
+    """A gateway by its settings. Rooms are built when the service starts: threads do not survive a daemon's fork."""
     service = MultiService()
     doors = Doors(settings, reactor)
     doors.setServiceParent(service)  # type: ignore[no-untyped-call]

@@ -33,8 +33,16 @@ def test_what_a_dead_process_held_is_taken_over(world: World) -> None:
     identity = queue.new_id()
     body = world.master.seal_parts(claims.BODY, identity, b"Subject: x\r\n\r\nhi\r\n")
     entry = queue.Entry(
-        id=identity, kind="accepted", trace="t", sender=ANN, recipients=(queue.Recipient(BOB),),
-        source={"door": "smtp", "inside": True}, size=10, received=world.clock.seconds(), body=tuple(body), session=dead,
+        id=identity,
+        kind="accepted",
+        trace="t",
+        sender=ANN,
+        recipients=(queue.Recipient(BOB),),
+        source={"door": "smtp", "inside": True},
+        size=10,
+        received=world.clock.seconds(),
+        body=tuple(body),
+        session=dead,
     )
     world.database.write_many(queue.put, entry).result()
     world.later(1)

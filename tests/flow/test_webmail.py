@@ -19,12 +19,12 @@ from tests.support.world import World
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 HTML = (
-    "From: Ann Keller <ann@inside.test>\r\nTo: bob@outside.test\r\nSubject: [confidential] Gr=?utf-8?q?=C3=BC?=sse\r\n"
-    "Message-ID: <one@inside.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-    "--b\r\nContent-Type: text/html\r\n\r\n<p onclick=x()>hello <script>alert(1)</script><b>Bob</b></p>\r\n"
-    '--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename="../../etc/passwd"\r\n\r\na,b\r\n'
-    "--b--\r\n"
-).encode()
+    b"From: Ann Keller <ann@inside.test>\r\nTo: bob@outside.test\r\nSubject: [confidential] Gr=?utf-8?q?=C3=BC?=sse\r\n"
+    b"Message-ID: <one@inside.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/html\r\n\r\n<p onclick=x()>hello <script>alert(1)</script><b>Bob</b></p>\r\n"
+    b'--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename="../../etc/passwd"\r\n\r\na,b\r\n'
+    b"--b--\r\n"
+)
 
 
 def carrier_of(world: World, to: str = BOB) -> str:
@@ -168,9 +168,7 @@ def test_after_registration_the_code_is_worth_nothing(world: World, letter: str,
 
 
 def test_a_letter_that_cannot_be_taken_apart_is_still_saved(world: World, bob: SignedIn) -> None:
-    deep = b"".join(
-        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(200)
-    )
+    deep = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(200))
     raw = b"From: ann@inside.test\r\nSubject: [confidential] deep\r\nMIME-Version: 1.0\r\n" + deep
     world.hand_in(ANN, [BOB], raw)
     parked = park(world, carrier_of(world))

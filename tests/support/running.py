@@ -6,6 +6,7 @@ Ready means that its log says so; nobody sleeps and hopes. It is ended by its ow
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue as queues
 import re
@@ -38,8 +39,15 @@ TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
 def admin(config: Path, *words: str) -> None:
     """One ``securegw`` command of the administrator, which must go well."""
-    code = command([*words, "--config", str(config)])
+    securegw(*words, "--config", str(config))
+
+
+def securegw(*words: str) -> str:
+    """Any ``securegw`` command that must go well; what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = command(words)
     assert code == 0, f"securegw {' '.join(words)}: exit code {code}"
+    return out.getvalue()
 
 
 @attrs.define
@@ -245,17 +253,8 @@ def prepare(
     ``database`` is the address of an empty one, in place of the file that quickstart makes.
     """
     made, home = folder / "made", f"[127.0.0.1]:{inside}"
-    words = [
-        "quickstart",
-        "gw.inside.test",
-        "--dir",
-        str(made),
-        "--domain",
-        "inside.test",
-        "--inside-server",
-        home,
-    ]
-    assert command(words) == 0
+    words = ("quickstart", "gw.inside.test", "--dir", str(made), "--domain", "inside.test")
+    securegw(*words, "--inside-server", home)
     gateway = Gateway(made, free_port(), free_port())
     more = {**(settings or {}), **({"database": {"url": database}} if database else {})}
     gateway.config.write_text(configuration(gateway.smtp_port, gateway.portal_port, more))

@@ -218,7 +218,8 @@ class World:
         to = [recipients] if isinstance(recipients, str) else recipients
         raw = (
             f"From: {sender or 'MAILER-DAEMON@inside.test'}\r\nTo: {', '.join(to)}\r\nSubject: {subject}\r\n"
-            f"Message-ID: <{new_trace()}@inside.test>\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n{fields}\r\n{text}\r\n"
+            f"Message-ID: <{new_trace()}@inside.test>\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n"
+            f"{fields}\r\n{text}\r\n"
         ).encode()
         return self.hand_in(sender, to, raw, source)
 
