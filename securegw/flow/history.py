@@ -1,4 +1,4 @@
-"""What is written down about a mail's way, in the same transaction as the step: never a subject, never a text.
+"""What is written down about a mail's way, in the same transaction as the step: never a subject, never a text."""
 
 from __future__ import annotations
 
