@@ -22,10 +22,11 @@ KINDS = {"done": "delivered", "failed": "failed", "waiting": "deferred"}
 
 def decided(item: Item, decisions: Iterable[tuple[Address, Decision]], now: float) -> Step:
     """Every decision with its reason and its rule."""
-    return events.record_many, [_event(item, "decision", to.key, now, _in_short(each)) for to, each in decisions]
+    return events.record_many, [_event(item, "decision", to.key, now, in_short(each)) for to, each in decisions]
 
 
-def _in_short(decision: Decision) -> dict[str, object]:
+def in_short(decision: Decision) -> dict[str, object]:
+    """What rows and events keep of a decision: what was done, by which rule and why."""
     names = ("outcome", "method", "sign", "reason", "rule")
     return {name: getattr(decision, name) for name in names}
 

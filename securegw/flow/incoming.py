@@ -15,7 +15,7 @@ import txaio
 from securegw.crypto import methods
 from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case, direction_of
-from securegw.flow.history import decided, judged
+from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, marked, portal_mark, without_forgeries
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
 from securegw.keys import harvest
@@ -63,7 +63,7 @@ class Incoming:
             if decision.outcome != "send":
                 treatment += self._back(accepted, recipient, decision)
             elif inside:
-                treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=decision.as_dict()),))
+                treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=in_short(decision)),))
             else:
                 treatment += await self._treat_one(accepted, clean, recipient, decision)
         return _shared(treatment)
@@ -73,7 +73,7 @@ class Incoming:
         return without_forgeries(accepted.raw, self.host, keywords)
 
     async def _treat_one(self, accepted: Accepted, clean: bytes, recipient: Address, decision: Decision) -> Treatment:
-        row = queue.Recipient(str(recipient), decision=decision.as_dict())
+        row = queue.Recipient(str(recipient), decision=in_short(decision))
         raw = clean
         steps: tuple[Step, ...] = ()
         method = methods.recognise(messages.read(clean))

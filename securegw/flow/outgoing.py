@@ -14,8 +14,8 @@ import txaio
 
 from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case
-from securegw.flow.history import decided
-from securegw.flow.protect import Edits, Plan, edits_of, protect
+from securegw.flow.history import decided, in_short
+from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.mail.address import Address, author, header_mailboxes
@@ -40,6 +40,7 @@ log = txaio.make_logger()
 
 WAIT = 60.0
 LIFE = 5 * 86400.0
+NOT_HIS_NAME = "The message has to be signed, but its From field does not name its sender alone."
 
 
 @attrs.frozen
@@ -52,7 +53,7 @@ class Way:
 
     @property
     def row(self) -> queue.Recipient:
-        return queue.Recipient(str(self.recipient), decision=self.decision.as_dict())
+        return queue.Recipient(str(self.recipient), decision=in_short(self.decision))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -114,16 +115,8 @@ class Outgoing:
             ways.append(Way(recipient, case.decide(recipient, "outgoing", usable.methods), usable))
         return ways
 
-    def _refuse(self, accepted: Accepted, ways: list[Way]) -> Treatment:
-        failures = [
-            Failure(
-                recipient=str(way.recipient),
-                status="5.7.1",
-                diagnostic=way.decision.sentence,
-                sentence=way.decision.sentence,
-            )
-            for way in ways
-        ]
+    def _refuse(self, accepted: Accepted, ways: list[Way], sentence: str = "") -> Treatment:
+        failures = [_failure(way.recipient, sentence or way.decision.sentence) for way in ways]
         return Treatment(finished=self.notices.about(accepted.item, accepted.message, failures, self.now()))
 
     def _wait(self, accepted: Accepted, ways: list[Way]) -> Treatment:
@@ -146,9 +139,13 @@ class Outgoing:
 
     async def _send(self, accepted: Accepted, ways: list[Way], user: User | None) -> Treatment:
         signing = await self._signing(accepted, ways, user)
-        treatment, plans = Treatment(), []
+        nameless = [way for way in ways if way.decision.must_sign and signing is None]
+        treatment = self._refuse(accepted, nameless, NOT_HIS_NAME)
+        plans = []
         for way in ways:
-            plan = self._plan(accepted, way, signing if way.decision.sign else None)
+            if way in nameless:
+                continue
+            plan = self._plan(way, signing if way.decision.sign else None)
             if way.decision.method == "carrier":
                 cover = await self.webmail.cover(accepted, way.recipient, display_name(accepted, accepted.sender))
                 plan = attrs.evolve(plan, wrap=cover.wrap)
@@ -159,9 +156,9 @@ class Outgoing:
                 plans.append((way, plan))
         return treatment + Treatment(finished=await self._protect(accepted, _together(plans)))
 
-    def _plan(self, accepted: Accepted, way: Way, signing: Signing | None) -> Plan:
+    def _plan(self, way: Way, signing: Signing | None) -> Plan:
         """The work for one recipient; a method that nobody here knows never becomes a mail in clear."""
-        plan = Plan(queue.new_id(), edits_of(way.decision), signing, at=self.now())
+        plan = Plan(edits_of(way.decision), signing, at=self.now())
         if way.decision.method in ("plain", "carrier"):
             return plan
         if way.decision.method == "smime" and way.usable.certificates:
@@ -170,14 +167,17 @@ class Outgoing:
 
     async def _signing(self, accepted: Accepted, ways: list[Way], user: User | None) -> Signing | None:
         """The sender's key: only for a user whose From is the envelope's sender (5.5.38)."""
-        if user is None or not any(way.decision.sign for way in ways):
+        sender = accepted.sender
+        if user is None or sender is None or not any(way.decision.sign for way in ways):
+            return None
+        signing = await self.keyring.signing(sender)
+        if signing is None and not any(_asks_for_a_key(way.decision) for way in ways):
             return None
         written_by = author(accepted.message)
-        if accepted.sender is None or written_by is None or written_by.key != accepted.sender.key:
+        if written_by is None or written_by.key != sender.key:
             return None
-        signing = await self.keyring.signing(accepted.sender)
-        if signing is None and any(_asks_for_a_key(way.decision) for way in ways):
-            signing = await self._issue(accepted.sender, user, any(way.decision.must_sign for way in ways))
+        if signing is None:
+            signing = await self._issue(sender, user, any(way.decision.must_sign for way in ways))
         return signing
 
     async def _issue(self, sender: Address, user: User, must: bool) -> Signing | None:
@@ -194,26 +194,30 @@ class Outgoing:
     async def _protect(self, accepted: Accepted, plans: list[tuple[list[Way], Plan]]) -> tuple[Finished, ...]:
         if not plans:
             return ()
-        done = await self.workers.thread(protect, accepted.raw, [plan for _, plan in plans], self.master)
+        identities = [queue.new_id() for _ in plans]
+        work = [(identity, plan) for identity, (_, plan) in zip(identities, plans, strict=True)]
+        done = await self.workers.thread(protect, accepted.raw, work, self.master)
         return tuple(
-            Finished(self._entry(accepted, ways, plan, protected.raw, protected.parts), protected.raw)
-            for (ways, plan), protected in zip(plans, done, strict=True)
+            Finished(self._entry(accepted, ways, protected), protected.raw)
+            for (ways, _), protected in zip(plans, done, strict=True)
         )
 
-    def _entry(
-        self, accepted: Accepted, ways: list[Way], plan: Plan, raw: bytes, parts: tuple[bytes, ...]
-    ) -> queue.Entry:
+    def _entry(self, accepted: Accepted, ways: list[Way], protected: Protected) -> queue.Entry:
         return successor(
             accepted.item,
-            id=plan.identity,
+            id=protected.identity,
             kind="ready",
-            body=parts,
-            size=len(raw),
+            body=protected.parts,
+            size=len(protected.raw),
             recipients=tuple(way.row for way in ways),
             direction="outgoing",
-            session=self.claims.birth(len(raw)),
+            session=self.claims.birth(len(protected.raw)),
             next_try=0.0,
         )
+
+
+def _failure(recipient: Address, sentence: str) -> Failure:
+    return Failure(recipient=str(recipient), status="5.7.1", diagnostic=sentence, sentence=sentence)
 
 
 def _asks_for_a_key(decision: Decision) -> bool:

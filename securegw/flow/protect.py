@@ -36,7 +36,6 @@ class Edits:
 class Plan:
     """How one finished mail is made. ``wrap`` makes a carrier out of the edited mail; certificates are DER."""
 
-    identity: str
     edits: Edits = Edits()
     signing: Signing | None = None
     certificates: tuple[bytes, ...] = ()
@@ -52,8 +51,9 @@ class Plan:
 
 @attrs.frozen
 class Protected:
-    """A finished mail: its bytes, and the same sealed in parts for the queue."""
+    """A finished mail: its id in the queue, its bytes, and the same sealed in parts."""
 
+    identity: str
     raw: bytes
     parts: tuple[bytes, ...]
 
@@ -63,15 +63,15 @@ def edits_of(decision: Decision) -> Edits:
     return Edits(decision.strip_fields, decision.subject)
 
 
-def protect(raw: bytes, plans: list[Plan], master: MasterKey) -> list[Protected]:
-    """Carry out all plans for one mail; what several have in common (edit, signature) is done once."""
+def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected]:
+    """Carry out all plans for one mail, each under the id it will have; what several have in common is done once."""
     signed: dict[tuple[Edits, Signing | None], bytes] = {}
     done = []
-    for plan in plans:
+    for identity, plan in work:
         content = _content(raw, plan, signed)
         if plan.certificates:
             content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
-        done.append(Protected(content, tuple(master.seal_parts(BODY, plan.identity, content))))
+        done.append(Protected(identity, content, tuple(master.seal_parts(BODY, identity, content))))
     return done
 
 

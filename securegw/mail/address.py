@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
@@ -70,6 +71,7 @@ class Mailbox:
     address: Address
 
 
+@lru_cache(maxsize=8192)
 def parse_path(text: str, *, utf8: bool = False) -> Address:
     """Read a Mailbox as in MAIL and RCPT (RFC 5321 4.1.2), without angle brackets; raises BadAddress.
 

@@ -114,7 +114,9 @@ def test_sign_makes_the_user_and_his_key_on_demand(world: World) -> None:
 def test_nobody_signs_in_another_name(world: World) -> None:
     raw = b"From: otto@inside.test\r\nTo: bob@outside.test\r\nSubject: [sign] x\r\n\r\nhello\r\n"
     world.hand_in(ANN, [BOB], raw)
-    assert not [mail for mail in world.sent_to(BOB) if smime.recognise(mail.message)]
+    assert world.sent_to(BOB) == []
+    [notice] = world.sent_to(ANN)
+    assert b"has to be signed" in notice.raw
 
 
 def test_a_contradiction_goes_back_to_the_sender(world: World) -> None:
