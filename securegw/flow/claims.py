@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import txaio
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 
 from securegw.mail.errors import LostClaim, MailError, WorkerLost
 from securegw.store import queue, sessions
@@ -37,6 +37,8 @@ UNDER_WAY = 50
 IN_MEMORY = 64 << 20
 
 PAUSE = 60.0
+PATIENCE = 8.0  # how long a gateway that is told to go waits for its deliveries
+EVERYBODY = 1e18  # a time at which every session is dead
 POISON = 3
 
 Worker = Callable[["Item", bytes], Coroutine[Any, Any, None]]
@@ -74,7 +76,7 @@ class Claims:
     async def open(self) -> None:
         """Begin: from here on this process may claim. What dead processes held becomes free."""
         now = self.reactor.seconds()
-        await self.workers.settle(self.database.write(sessions.reap, now))
+        await self.workers.settle(self.database.write(sessions.reap, EVERYBODY if self.database.alone else now))
         self.session = await self.workers.settle(self.database.write(sessions.open_session, self.node, now, LEASE))
 
     async def renew(self) -> None:
@@ -97,7 +99,9 @@ class Claims:
         if any(line.under_way for line in self.lines.values()):
             waiter: Deferred[None] = Deferred()
             self.idle.append(waiter)
-            await waiter
+            waiter.addTimeout(PATIENCE, self.reactor)
+            with suppress(TimeoutError):  # a neighbour hangs: what it may have taken already is sent again
+                await waiter
         if self.session is not None:
             await self.workers.settle(self.database.write(sessions.close_session, self.session))
             self.session = None
@@ -184,9 +188,10 @@ class Claims:
         if not self.stopping:
             self._go(line)
         elif not any(other.under_way for other in self.lines.values()):
-            for waiter in self.idle:
-                waiter.callback(None)
-            self.idle.clear()
+            idle, self.idle = self.idle, []
+            for waiter in idle:
+                if not waiter.called:
+                    waiter.callback(None)
 
 
 def is_poison(error: Exception) -> bool:

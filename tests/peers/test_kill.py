@@ -175,7 +175,7 @@ def judge(sums: Sums, drilled: Drilled, texts: dict[str, bytes]) -> None:
     assert not sums.corrupt, f"corrupt: {sorted(sums.corrupt)[:10]}"
     assert not sums.clear, f"clear: {sorted(sums.clear)[:10]}"
     assert not sums.wrong_permanent
-    assert not sums.strange_doubles, f"doubles without a kill: {sorted(sums.strange_doubles)[:10]}"
+    assert not sums.strange_doubles, f"doubles without a kill: {sums.strange_doubles}"
     assert sum(sums.doubles.values()) <= KILLS * CONNECTIONS
     assert not [mail for mail in drilled.inside.arrived if b"multipart/report" in mail.raw], (
         "a notice was sent"

@@ -35,7 +35,7 @@ class Sums:
     clear: frozenset[Pair]
     wrong_permanent: frozenset[str]
     doubles: Mapping[Pair, int]
-    strange_doubles: frozenset[Pair]
+    strange_doubles: Mapping[Pair, str]
 
     def line(self) -> str:
         """One line for the report."""
@@ -95,15 +95,24 @@ def count(
             name for name, one in outcomes.items() if any(reply.startswith("5") for reply in one.replies)
         ),
         doubles=doubles,
-        strange_doubles=frozenset(
-            pair for pair in doubles if not _is_near_a_kill(min(mail.time for mail in found[pair]), kills)
-        ),
+        strange_doubles={
+            pair: _times([mail.time for mail in found[pair]], kills)
+            for pair in doubles
+            if not _is_near_a_kill(min(mail.time for mail in found[pair]), kills)
+        },
     )
 
 
 def _is_near_a_kill(first: float, kills: Iterable[float]) -> bool:
     """A double is excused if its first copy arrived while a kill cut off the note that it had."""
     return any(0 <= kill - first <= NEAR for kill in kills)
+
+
+def _times(copies: Iterable[float], kills: Sequence[float]) -> str:
+    """When the copies came and when the kills were, in seconds after the first kill."""
+    begin = kills[0] if kills else 0.0
+    came, killed = (", ".join(f"{each - begin:.1f}" for each in sorted(times)) for times in (copies, kills))
+    return f"copies at {came}; kills at {killed}"
 
 
 def body_of(raw: bytes) -> bytes:
