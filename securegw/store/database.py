@@ -85,6 +85,7 @@ class Database:
 
     def read(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> Future[T]:
         """Ask the question in a reading thread."""
+
         def asked(connection: Connection) -> T:
             return question(connection, *args, **named)
 
@@ -117,6 +118,11 @@ class Database:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         self._lock_file = descriptor
+
+    @property
+    def alone(self) -> bool:
+        """True if nobody else can be at work in this database: whatever is found claimed in it is of a dead process."""
+        return self._lock_file is not None
 
     def close(self) -> None:
         """Finish what waits, then close all connections and give the lock back."""
