@@ -104,8 +104,11 @@ def count(
 
 
 def _is_near_a_kill(first: float, kills: Iterable[float]) -> bool:
-    """A double is excused if its first copy arrived while a kill cut off the note that it had."""
-    return any(0 <= kill - first <= NEAR for kill in kills)
+    """A double is excused if a kill cut off the note that its first copy had arrived (threats 7.1, D1).
+
+    The sink may write a copy down a moment after its sender was killed: the bytes were on their way.
+    """
+    return any(abs(kill - first) <= NEAR for kill in kills)
 
 
 def _times(copies: Iterable[float], kills: Sequence[float]) -> str:
