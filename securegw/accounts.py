@@ -1,7 +1,8 @@
-"""The one place that checks a password: people, codes, sessions, too many tries.
+"""The one place that checks a password: people, codes, logins, sessions, too many tries.
 
-Not second factors yet, and not the pages. A password is never kept, not even as a hash: it opens the account's private
-key or it does not. RFC 9106 (Argon2id), NIST SP 800-63B-4 3.1.1 and 3.2.2 (throttling).
+Not second factors yet, and not the pages. The password of an account is never kept, not even as a hash: it opens the
+account's private key or it does not. That of a login opens nothing, and its hash is kept.
+RFC 9106 (Argon2id), NIST SP 800-63B-4 3.1.1 and 3.2.2 (throttling).
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import attrs
 import txaio
 
 from securegw.crypto import passwords, seal
 from securegw.crypto.seal import MasterKey
+from securegw.fresh import Fresh
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadAddress, SealBroken, TooManyTries, WeakPassword, WrongPassword
-from securegw.store import limits, people, websessions
+from securegw.store import limits, logins, people, websessions
 from securegw.store.people import Account
 from securegw.store.websessions import WebSession
 
@@ -31,7 +33,11 @@ if TYPE_CHECKING:
     from securegw.crypto.passwords import Cost
     from securegw.mail.address import Address
     from securegw.store.database import Database
+    from securegw.store.logins import Login
     from securegw.workers import Work
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = txaio.make_logger()
 
@@ -44,6 +50,11 @@ PAUSES = (60.0, 300.0, 900.0)
 FREE_OF_ACCOUNT = 5
 FREE_OF_SOURCE = 20  # a whole office may sit behind one address
 SOURCE_FORGETS = 3600.0
+FORGOTTEN = 86400.0  # no failure counts longer
+FREE_OF_LOGIN = 20  # from all networks together
+LONGEST_NAME = 254
+REMEMBERED = 3600.0  # a program signs in for every mail: one hash in this time is enough for it
+HASHES = 20  # at once; more would be a flood that keeps everybody out (threats 5.9.68)
 
 
 @attrs.frozen
@@ -80,6 +91,10 @@ class Accounts:
         self.cost = cost
         # Somebody unknown costs the same work as somebody known: this opens with no password that a person types.
         self.nobody = passwords.wrap(secrets.token_hex(32), os.urandom(96), cost)
+        self.no_login = passwords.hash_password(secrets.token_hex(32), cost)
+        self.proved: Fresh[str] = Fresh(now, REMEMBERED)
+        self.proof_key = os.urandom(32)
+        self.hashing = 0
 
     # --- making and knowing ---------------------------------------------------------------------------------------
 
@@ -110,7 +125,7 @@ class Accounts:
         account = await self.workers.settle(self.database.read(people.account_by_address, key))
         counters = _counters(key, source, own=account is not None and account.id == letter_for)
         await self._may_try(counters)
-        private = await self.workers.thread(_open, account, self.nobody, password)
+        private = await self._hash(_open, account, self.nobody, password)
         if account is None or private is None:
             log.info("sign-in refused, account {account}", account=account.id if account else "unknown")
             raise WrongPassword
@@ -118,7 +133,45 @@ class Accounts:
         log.info("sign-in, account {account}", account=account.id)
         return SignedIn(account, private)
 
+    async def check_login(self, name: str, password: str, source: str) -> str:
+        """The name of the login that this password is for; ``source`` is the network of the peer.
+
+        What was right within the last hour is right without another hash, as long as the login has not changed;
+        so nobody who guesses keeps a program out that has just been in. Unknown names are answered as wrong ones.
+        """
+        login = await self.workers.settle(self.database.read(logins.get, name)) if _is_name(name) else None
+        proof = self._proof(login, password)
+        if login is not None and self.proved.knows(proof):
+            return self.proved[proof]
+        counters = _login_counters(_login_key(name), source)
+        await self._may_try(counters)
+        good = await self._hash(passwords.check_password, password, login.secret if login else self.no_login)
+        if login is None or not good:
+            log.info("login refused, {login}", login=login.name if login else "unknown")
+            raise WrongPassword
+        await self.workers.settle(self.database.write(_forget_tries, [key for key, _, _ in counters]))
+        return self.proved.keep(proof, login.name)
+
+    async def login(self, name: str) -> Login | None:
+        """What somebody who has signed in may do; None if the login has been removed since."""
+        return await self.workers.settle(self.database.read(logins.get, name))
+
+    def _proof(self, login: Login | None, password: str) -> str:
+        """Of a login as it stands and a password; says nothing to who does not have this process's key."""
+        said = "\0".join((login.name, login.secret, password) if login else ("", "", password))
+        return hmac.digest(self.proof_key, said.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    async def _hash(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """An Argon2 run in a thread."""
+        self.hashing += 1
+        try:
+            return await self.workers.thread(work, *arguments, **named)
+        finally:
+            self.hashing -= 1
+
     async def _may_try(self, counters: list[tuple[str, int, float]]) -> None:
+        if self.hashing >= HASHES:  # and this was no try: a flood must not count against the owner
+            raise TooManyTries(seconds=1.0, detail="too many passwords are being checked")
         wait = await self.workers.settle(self.database.write(_count_try, counters, self.now()))
         if wait > 0:
             raise TooManyTries(seconds=wait)
@@ -282,7 +335,25 @@ def _counters(key: str, source: str, *, own: bool) -> list[tuple[str, int, float
     Who brought a letter of this very account has a counter of her own, so that strangers cannot lock her out.
     """
     name = f"{'letter' if own else 'account'}:{key}"
-    return [(name, FREE_OF_ACCOUNT, 86400.0), (f"source:{source}", FREE_OF_SOURCE, SOURCE_FORGETS)]
+    return [(name, FREE_OF_ACCOUNT, FORGOTTEN), (f"source:{source}", FREE_OF_SOURCE, SOURCE_FORGETS)]
+
+
+def _is_name(name: str) -> bool:
+    """Whether a login could have this name; nothing else is worth a question."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
+
+
+def _login_key(name: str) -> str:
+    return hashlib.sha256(name.lower().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _login_counters(key: str, source: str) -> list[tuple[str, int, float]]:
+    """Few tries from one network, some more from all of them, so that a guesser in one place keeps only it out."""
+    return [
+        (f"login:{key}:{source}", FREE_OF_ACCOUNT, FORGOTTEN),
+        (f"login:{key}", FREE_OF_LOGIN, SOURCE_FORGETS),
+        (f"source:{source}", FREE_OF_SOURCE, SOURCE_FORGETS),
+    ]
 
 
 def _hash(token: str) -> bytes:

@@ -13,7 +13,7 @@ from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey
 from securegw.mail.address import parse_address
 from securegw.mail.errors import TooManyTries, WeakPassword, WrongPassword
-from securegw.store import people
+from securegw.store import logins, people
 from securegw.store.database import Database
 from securegw.workers import InlineWorkers
 
@@ -254,3 +254,127 @@ def test_a_letter_for_a_new_account_opens_with_its_code(place):
     sealing = carrier.Sealing("portal.test", account.id, "1" * 32, account.public, b"m" * 32)
     packed = carrier.check(b"m" * 32, ["portal.test"], carrier.pack(sealing, b"Subject: x\r\n\r\nhello"))
     assert carrier.unpack(packed, place.sign_in(code).private).endswith(b"hello")
+
+
+# --- logins: passwords that open nothing ----------------------------------------------------------------------------
+
+
+def add_login(place, name="scanner", password=PASSWORD):
+    place.database.write(logins.add, logins.Login(name, passwords.hash_password(password, QUICK))).result()
+
+
+def check(place, password, name="scanner", source="192.0.2.1"):
+    return place.run(place.accounts.check_login(name, password, source))
+
+
+def count_hashes(place, monkeypatch):
+    runs = []
+    monkeypatch.setattr(
+        passwords, "verify_secret", lambda *given, true=passwords.verify_secret: runs.append(1) or true(*given)
+    )
+    return runs
+
+
+def test_a_login_is_checked_and_its_name_told(place):
+    add_login(place)
+    assert check(place, PASSWORD, "SCANNER") == "scanner"
+    assert check(place, PASSWORD.replace(" ", "\u00a0")) == "scanner"
+    for name, password in (("scanner", "x"), ("scanner", ""), ("", PASSWORD), ("nobody", PASSWORD), ("x" * 999, "x")):
+        with pytest.raises(WrongPassword):
+            check(place, password, name, source="198.51.100.1")
+
+
+def test_unknown_logins_cost_one_hash_too(place, monkeypatch):
+    add_login(place)
+    runs = count_hashes(place, monkeypatch)
+    for number, name in enumerate(("scanner", "nobody", "", "a\nb")):
+        with pytest.raises(WrongPassword):
+            check(place, "wrong", name)
+        assert len(runs) == number + 1
+
+
+def test_a_program_that_signs_in_for_each_mail_costs_one_hash(place, monkeypatch):
+    add_login(place)
+    runs = count_hashes(place, monkeypatch)
+    for _ in range(100):
+        assert check(place, PASSWORD)
+    assert len(runs) == 1
+    place.now.time += room.REMEMBERED + 1
+    assert check(place, PASSWORD) and len(runs) == 2
+
+
+def test_a_new_password_makes_the_old_one_wrong_at_once(place):
+    add_login(place)
+    assert check(place, PASSWORD)
+    place.database.write(logins.remove, "scanner").result()
+    with pytest.raises(WrongPassword):
+        check(place, PASSWORD)
+    add_login(place, password="ganz anderes Passwort")
+    with pytest.raises(WrongPassword):
+        check(place, PASSWORD)
+
+
+def test_a_guesser_keeps_only_himself_out(place):
+    """Threats 5.6.40 in the words of SMTP: few tries from one network, some more from all."""
+    add_login(place)
+    assert check(place, PASSWORD)
+    for number in range(5):
+        with pytest.raises(WrongPassword):
+            check(place, f"guess {number}", source="203.0.113.9")
+    with pytest.raises(TooManyTries):
+        check(place, "guess", source="203.0.113.9")
+    assert check(place, PASSWORD, source="203.0.113.9"), "what was right lately needs no try"
+    place.now.time += room.REMEMBERED + 1
+    assert check(place, PASSWORD)
+
+
+def test_a_thousand_addresses_get_twenty_tries_an_hour(place):
+    add_login(place)
+    tries = 0
+    for number in range(200):
+        try:
+            check(place, "guess", source=f"198.51.100.{number}")
+        except WrongPassword:
+            tries += 1
+        except TooManyTries:
+            pass
+    assert tries == 20
+
+
+def test_a_flood_of_logins_does_not_queue_up(place):
+    """5.9.68: a hash costs 64 MiB; more than a few that wait are refused with "later"."""
+    add_login(place)
+    place.accounts.hashing = room.HASHES
+    for _ in range(10):
+        with pytest.raises(TooManyTries) as caught:
+            check(place, PASSWORD)
+        assert caught.value.temporary
+    place.accounts.hashing = 0
+    assert check(place, PASSWORD) and place.accounts.hashing == 0
+
+
+def test_a_login_s_password_is_kept_as_a_hash_with_salt_and_cost():
+    one, two = passwords.hash_password(PASSWORD, QUICK), passwords.hash_password(PASSWORD, QUICK)
+    assert one != two and one.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert passwords.check_password(PASSWORD, one) and passwords.check_password(PASSWORD, two)
+    assert not passwords.check_password(PASSWORD + " ", one)
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "", PASSWORD, "$argon2id$", "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=19$m=9999999,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=19$m=8,t=999,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=19$m=8,t=0,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+        "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA\n", "ä",
+    ],
+)  # fmt: skip
+def test_what_is_no_hash_of_ours_is_of_no_password(hashed):
+    assert not passwords.check_password(PASSWORD, hashed)
+
+
+@pytest.mark.parametrize("password", ["", "x" * 257])
+def test_no_hash_of_nothing_and_of_novels(password):
+    with pytest.raises(WeakPassword):
+        passwords.hash_password(password, QUICK)

@@ -1,30 +1,41 @@
 """Hands mails to next hops over connections that are kept open, and brings back a reply for each recipient.
 
 Not a queue: nothing is tried again later here, and a neighbour's trouble is never an exception but a reply of class
-4. Obeys RFC 5321 5.1 (several hosts of one hop) and RFC 7435 (opportunistic TLS) where a hop says "may".
+4. Each hop has a lane of its own, so that no neighbour's bad day is another's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import txaio
-from twisted.internet.defer import DeferredSemaphore
-from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.interfaces import IReactorTime
 
+from securegw import counters
+from securegw.clients.caller import Addresses, Caller
+from securegw.clients.hop import Hop, Place
+from securegw.clients.lane import Lane, Memory
+from securegw.clients.mx import Resolver
 from securegw.clients.relay_connection import NoConnection, Patience, RelayConnection
-from securegw.clients.smtp_dialogue import Done, Mail, SmtpClientDialogue, Tls
+from securegw.clients.smtp_envelope import Mail
+from securegw.clients.smtp_events import Done
 from securegw.clients.smtp_replies import Reply
 from securegw.config import duration, number, path, setting
+from securegw.mail.envelope import Wishes
 from securegw.tls import ClientTLS
 
 __all__ = ["Hop", "Relay", "RelaySettings", "Reply", "Sent"]
 
 log = txaio.make_logger()
+
+MAILS = counters.declare("securegw_relay_mails", "Mails handed to next hops, by the way they took.", ("way",))
+KEPT, FRESH, AT_ONCE = MAILS.labels("kept connection"), MAILS.labels("new connection"), MAILS.labels("left in peace")
+REPLIES = counters.declare("securegw_relay_replies", "Replies for recipients, by class.", ("class",))
+CLASSES = {code: REPLIES.labels(str(code)) for code in (2, 4, 5)}
+OPEN = counters.declare_gauge("securegw_relay_connections", "Connections to next hops that are open.")
 
 
 @attrs.frozen
@@ -32,6 +43,8 @@ class RelaySettings:
     """How mail is handed to the next hop."""
 
     connections: int = setting(number(1, 1000), 10, help="Connections to one next hop at the same time.")
+    mails: int = setting(number(1, 100_000), 500, help="Mails sent over one connection before it is closed.")
+    life: float = setting(duration, "10m", help="Time after which a connection is not used for another mail.")
     idle: float = setting(duration, "30s", help="Time an unused connection is kept for the next mail.")
     connect: float = setting(duration, "30s", help="Time to wait for a connection.")
     greeting: float = setting(duration, "5m", help="Time to wait for the greeting.")
@@ -53,41 +66,15 @@ class RelaySettings:
 
 
 @attrs.frozen
-class Hop:
-    """Where a mail goes next: ``hosts`` are tried in order until one greets us.
-
-    ``tls``: "none", "may" (if it can, with anybody), "encrypt" (always, with anybody), "verify" (always, and the
-    host must prove its name). Only "may" ever falls back to clear text.
-    """
-
-    hosts: tuple[tuple[str, int], ...]
-    tls: Tls = "may"
-    name: str = ""
-
-
-@attrs.frozen
 class Sent:
-    """What became of each recipient."""
+    """What became of each recipient; ``dsn`` if the next hop looks after the sender's wishes now (RFC 3461 5.2)."""
 
     recipients: Mapping[str, Reply]
-
-
-class _Lane:
-    """The connections to one hop: those in use are counted, those at rest are kept."""
-
-    def __init__(self, hop: Hop, limit: int) -> None:
-        self.hop = hop
-        self.limit = limit
-        self.turn = DeferredSemaphore(limit)
-        self.resting: list[RelayConnection] = []
-
-    @property
-    def unused(self) -> bool:
-        return not self.resting and self.turn.tokens == self.limit
+    dsn: bool = False
 
 
 class Relay:
-    """The way out. ``clock`` is for tests that turn the hands themselves."""
+    """The way out. ``doors`` are our own listeners, ``clock`` is for tests that turn the hands themselves."""
 
     def __init__(
         self,
@@ -96,15 +83,23 @@ class Relay:
         settings: RelaySettings,
         *,
         tls: ClientTLS | None = None,
+        resolver: Addresses | None = None,
+        doors: Collection[Place] = (),
         clock: IReactorTime | None = None,
     ) -> None:
-        self._reactor = reactor
         self._clock = clock or reactor
-        self._host_name = host_name
-        self._limit = settings.connections
-        self._patience = settings.patience()
-        self._tls = tls or ClientTLS(settings.authorities)
-        self._lanes: dict[Hop, _Lane] = {}
+        self._settings = settings
+        self._memory = Memory(self._clock)
+        self._lanes: dict[Hashable, Lane] = {}
+        self._caller = Caller(
+            reactor,
+            host_name,
+            tls=tls or ClientTLS(settings.authorities),
+            resolver=resolver or Resolver(reactor, clock=clock),
+            doors=doors,
+            clock=self._clock,
+            patience=settings.patience(),
+        )
 
     async def send(
         self,
@@ -115,22 +110,22 @@ class Relay:
         *,
         eight_bit: bool = False,
         utf8: bool = False,
+        wishes: Mapping[str, Wishes] | None = None,
+        ret: str = "",
+        envid: str = "",
     ) -> Sent:
         """Hand over one mail; every recipient gets a reply, whatever happens."""
-        mail = Mail(sender, tuple(recipients), raw, eight_bit, utf8)
-        lane = self._lanes.setdefault(hop, _Lane(hop, self._limit))
-        await lane.turn.acquire()
+        mail = Mail(sender, tuple(recipients), raw, eight_bit, utf8, wishes or {}, ret, envid)
         try:
-            replies = await self._deliver(lane, mail)
+            done = await self._send(hop, mail)
         except NoConnection as error:
-            replies = dict.fromkeys(recipients, _later(error.reply))
+            done = _for_all(mail, error.reply if error.final else _later(error.reply))
         except Exception:
             log.failure("relay to {hop} failed", hop=hop.name)
-            replies = dict.fromkeys(recipients, Reply(451, "4.3.0", "That could not be done now"))
-        finally:
-            lane.turn.release()
-            self._forget(lane)
-        return Sent(replies)
+            done = _for_all(mail, Reply(451, "4.3.0", "That could not be done now"))
+        for reply in done.replies.values():
+            CLASSES[reply.code // 100].inc()
+        return Sent(done.replies, done.dsn)
 
     def close(self) -> None:
         """Say QUIT on all connections at rest."""
@@ -138,68 +133,94 @@ class Relay:
             for connection in list(lane.resting):
                 connection.close()
 
-    async def _deliver(self, lane: _Lane, mail: Mail) -> Mapping[str, Reply]:
-        if lane.resting:
-            done = await self._use(lane, lane.resting.pop(), mail)
-            if not done.untouched:
-                return done.replies
-            # It was closed while at rest; nobody has seen the mail yet.
-        return (await self._use(lane, await self._connect(lane), mail)).replies
+    async def _send(self, hop: Hop, mail: Mail) -> Done:
+        key = hop.lane
+        self._refuse_the_dead(key)
+        lane = self._lanes.setdefault(key, Lane(hop, self._settings.connections))
+        lane.hop = hop
+        await lane.enter()
+        try:
+            return await self._deliver(key, lane, mail)
+        finally:
+            lane.leave()
+            self._forget(lane)
 
-    async def _use(self, lane: _Lane, connection: RelayConnection, mail: Mail) -> Done:
+    def _refuse_the_dead(self, key: Hashable) -> None:
+        if reply := self._memory.reply(key):
+            AT_ONCE.inc()
+            raise NoConnection(reply)
+
+    async def _deliver(self, key: Hashable, lane: Lane, mail: Mail) -> Done:
+        while True:
+            if lane.resting:
+                done = await self._use(lane, lane.resting.pop(), mail)
+                if not done.untouched:
+                    KEPT.inc()
+                    return done
+                # It was closed while at rest; nobody has seen the mail yet.
+            elif connection := await self._connect(key, lane):
+                FRESH.inc()
+                return await self._use(lane, connection, mail)
+
+    async def _connect(self, key: Hashable, lane: Lane) -> RelayConnection | None:
+        """A new connection; None when there will be no more than there are, and one of them is free now."""
+        self._refuse_the_dead(key)
+        self._memory.begin(key)
+        lane.calling += 1
+        try:
+            connection = await self._caller.call(lane.hop, lambda gone: self._drop(lane, gone))
+        except NoConnection as error:
+            trouble = error
+        else:
+            self._memory.went_well(key)
+            lane.open += 1
+            OPEN.inc()
+            return connection
+        finally:
+            lane.calling -= 1
+            self._memory.end(key)
+        if trouble.final:
+            raise trouble
+        if not lane.alive:
+            self._memory.failed(key, _later(trouble.reply))
+            lane.died()
+            raise trouble
+        await lane.enter_again()
+        return None
+
+    async def _use(self, lane: Lane, connection: RelayConnection, mail: Mail) -> Done:
         done = await connection.deliver(mail)
         if done.reusable and connection.usable:
-            lane.resting.append(connection)
+            lane.went_well()
+            self._rest(lane, connection)
         return done
 
-    async def _connect(self, lane: _Lane) -> RelayConnection:
-        """The first host that takes mail; another one is tried only as long as none has seen the mail."""
-        hop = lane.hop
-        trouble = NoConnection(Reply(451, "4.4.1", f"{hop.name} has no host"))
-        for host, port in hop.hosts:
-            try:
-                return await self._agree(host, port, hop.tls, lane)
-            except NoConnection as error:
-                trouble = error
-        raise trouble
+    def _rest(self, lane: Lane, connection: RelayConnection) -> None:
+        old = self._clock.seconds() - connection.began >= self._settings.life
+        if old or connection.mails >= self._settings.mails:
+            connection.close()
+        else:
+            lane.resting.append(connection)
 
-    async def _agree(self, host: str, port: int, tls: Tls, lane: _Lane) -> RelayConnection:
-        try:
-            return await self._open(host, port, tls, lane)
-        except NoConnection as error:
-            if tls != "may" or not error.handshake:
-                raise
-        log.info("relay to {host}: TLS failed, going on in clear text as its hop allows", host=host)
-        return await self._open(host, port, "none", lane)
-
-    async def _open(self, host: str, port: int, tls: Tls, lane: _Lane) -> RelayConnection:
-        remote = f"{host}:{port}"
-        connection = RelayConnection(
-            SmtpClientDialogue(self._host_name, tls=tls, remote=remote),
-            host,
-            tls=self._tls,
-            verify=tls == "verify",
-            clock=self._clock,
-            patience=self._patience,
-            gone=lambda connection: self._drop(lane, connection),
-        )
-        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._patience.connect)
-        try:
-            await connectProtocol(endpoint, connection)
-        except Exception as error:
-            reply = Reply(451, "4.4.1", f"No connection to {remote}: {error or type(error).__name__}", remote)
-            raise NoConnection(reply) from error
-        return await connection.ready
-
-    def _drop(self, lane: _Lane, connection: RelayConnection) -> None:
+    def _drop(self, lane: Lane, connection: RelayConnection) -> None:
+        """A connection takes no more mail; those that never did are not counted."""
+        if not connection.mails:
+            return
+        lane.open -= 1
+        OPEN.dec()
         if connection in lane.resting:
             lane.resting.remove(connection)
             self._forget(lane)
 
-    def _forget(self, lane: _Lane) -> None:
+    def _forget(self, lane: Lane) -> None:
         """A lane that nobody uses is not kept: there are as many hops as there are domains."""
-        if lane.unused and self._lanes.get(lane.hop) is lane:
-            del self._lanes[lane.hop]
+        key = lane.hop.lane
+        if lane.unused and self._lanes.get(key) is lane:
+            del self._lanes[key]
+
+
+def _for_all(mail: Mail, reply: Reply) -> Done:
+    return Done(dict.fromkeys(mail.recipients, reply), reusable=False)
 
 
 def _later(reply: Reply) -> Reply:

@@ -5,41 +5,34 @@ Not the pool (relay) and not the dialogue (smtp_dialogue). Obeys RFC 5321 4.5.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPullProducer, IReactorTime, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from securegw.clients.smtp_dialogue import (
-    Broken,
-    Done,
-    Event,
-    Mail,
-    Ready,
-    Send,
-    SmtpClientDialogue,
-    Stage,
-    StartTLS,
-)
+from securegw.clients.smtp_dialogue import SmtpClientDialogue
+from securegw.clients.smtp_envelope import Mail
+from securegw.clients.smtp_events import Broken, Done, Event, Ready, Send, SendText, Stage, StartTLS
 from securegw.clients.smtp_replies import Reply
-from securegw.tls import ClientTLS
+from securegw.tls import ClientHandshake, in_words
 
 LINGER = 5.0  # seconds a server has to answer QUIT
 SLOWEST = 10_000  # bytes a second that a text may take beyond the time for its reply
 
 
 class NoConnection(Exception):
-    """This host takes no mail now; ``handshake`` if only TLS failed."""
+    """This host takes no mail now; ``handshake`` if only TLS failed, ``final`` if it will never be otherwise."""
 
-    def __init__(self, reply: Reply, *, handshake: bool = False) -> None:
+    def __init__(self, reply: Reply, *, handshake: bool = False, final: bool = False) -> None:
         self.reply = reply
         self.handshake = handshake
+        self.final = final
         super().__init__(str(reply))
 
 
@@ -55,6 +48,10 @@ class Patience:
     end: float = 600.0
     idle: float = 30.0
 
+    @property
+    def shortest(self) -> float:
+        return float(min(attrs.astuple(self)))
+
     def of(self, stage: Stage, size: int) -> float:
         if stage == "over":
             return LINGER
@@ -62,11 +59,11 @@ class Patience:
         return seconds + size / SLOWEST if stage == "end" else seconds
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPullProducer)
 class RelayConnection(protocol.Protocol):
     """``ready`` fires when the server takes mail, or fails with NoConnection; then ``deliver`` one by one.
 
-    ``gone`` is called once, when it can take no more mail.
+    ``gone`` is called once, when it can take no more mail. ``handshake`` makes a new TLS handshake, if it is wanted.
     """
 
     transport: Any  # a TCP transport of Twisted, which can start TLS
@@ -76,29 +73,36 @@ class RelayConnection(protocol.Protocol):
         dialogue: SmtpClientDialogue,
         host: str,
         *,
-        tls: ClientTLS,
-        verify: bool,
+        handshake: Callable[[], ClientHandshake],
         clock: IReactorTime,
         patience: Patience,
         gone: Callable[[RelayConnection], None],
     ) -> None:
         self.ready: Deferred[RelayConnection] = Deferred()
-        self.usable = self._connected = True
+        self.usable = True
+        self.mails = 0
+        self.began = clock.seconds()
+        self.tls: ClientHandshake | None = None
         self._dialogue = dialogue
-        self._creator = tls.verified if verify else tls.opportunistic
         self._host = host
+        self._handshake = handshake
         self._clock = clock
         self._patience = patience
         self._gone = gone
+        self._connected = True
         self._done: Deferred[Done] | None = None
+        self._text: Iterator[bytes] | None = None
         self._size = 0
-        self._timer: IDelayedCall | None = None
         self._steps = -1
+        self._tick = patience.shortest
+        self._deadline = 0.0
+        self._timer: IDelayedCall | None = None
 
     def deliver(self, mail: Mail) -> Deferred[Done]:
         done: Deferred[Done] = Deferred()
         self._done = done
         self._size = len(mail.raw)
+        self.mails += 1
         self._perform(self._dialogue.send(mail))
         self._watch()
         return done
@@ -114,6 +118,7 @@ class RelayConnection(protocol.Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self._watch()
+        self._look_at_clock()
 
     def dataReceived(self, data: bytes) -> None:
         self._perform(self._dialogue.receive(data))
@@ -122,15 +127,30 @@ class RelayConnection(protocol.Protocol):
             self._watch()
 
     def handshakeCompleted(self) -> None:
-        self._perform(self._dialogue.secured())
+        assert self.tls is not None
+        problem = self.tls.judge()
+        self._perform(self._dialogue.mistrusted(problem) if problem else self._dialogue.secured())
         self._watch()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._connected = False
-        why = "closed" if isinstance(reason.value, ConnectionDone) else str(reason.value) or repr(reason.value)
-        self._perform(self._dialogue.lost(f"The connection to {self._host} ended: {why}"))
+        self._text = None
+        self._perform(self._dialogue.lost(self._why(reason.value)))
         self._leave()
         self._stop_timer()
+
+    def resumeProducing(self) -> None:
+        """The transport can take more of the text."""
+        piece = next(self._text, None) if self._text else None
+        if piece is not None:
+            self.transport.write(piece)
+        elif self._text:
+            self._text = None
+            self._dialogue.text_sent()
+            self.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self._text = None
 
     # What the dialogue wants
 
@@ -138,8 +158,12 @@ class RelayConnection(protocol.Protocol):
         for event in events:
             if isinstance(event, Send):
                 self.transport.write(event.data)
+            elif isinstance(event, SendText):
+                self._text = iter(event.pieces)
+                self.transport.registerProducer(self, False)
             elif isinstance(event, StartTLS):
-                self.transport.startTLS(self._creator(self._host))
+                self.tls = self._handshake()
+                self.transport.startTLS(self.tls)
             else:
                 self._tell(event)
 
@@ -161,24 +185,39 @@ class RelayConnection(protocol.Protocol):
 
     def _give_up(self, last_words: list[Event]) -> None:
         self._leave()
-        if self._connected:
-            self._perform(last_words)
-            self.transport.loseConnection()
-            self._arm(LINGER, self.transport.abortConnection)
+        if not self._connected:
+            return
+        if self._text:  # half a mail, and no end of it must ever follow
+            self._text = None
+            self.transport.unregisterProducer()
+            self.transport.abortConnection()
+            return
+        self._perform(last_words)
+        self.transport.loseConnection()
+        self._arm(LINGER, self.transport.abortConnection)
 
     def _leave(self) -> None:
         if self.usable:
             self.usable = False
             self._gone(self)
 
-    # Time
+    def _why(self, reason: BaseException | None) -> str:
+        if self._dialogue.stage == "handshake" and self.tls and self.tls.problem:
+            return self.tls.problem
+        words = "closed" if isinstance(reason, ConnectionDone) else in_words(reason)
+        during = " during the TLS handshake" if self._dialogue.stage == "handshake" else ""
+        return f"The connection to {self._host} ended{during}: {words}"
+
+    # Time: a deadline that moves with every step, and a timer that looks at it now and then
 
     def _watch(self) -> None:
-        if self.usable:
-            self._arm(self._patience.of(self._dialogue.stage, self._size), self._late)
+        self._deadline = self._clock.seconds() + self._patience.of(self._dialogue.stage, self._size)
 
-    def _late(self) -> None:
-        if self._dialogue.stage == "idle" and self.ready.called:
+    def _look_at_clock(self) -> None:
+        left = self._deadline - self._clock.seconds()
+        if left > 0:
+            self._arm(min(left, self._tick), self._look_at_clock)
+        elif self._dialogue.stage == "idle" and self.ready.called:
             self.close()
         else:
             self._perform(self._dialogue.lost(f"{self._host} did not answer in time"))

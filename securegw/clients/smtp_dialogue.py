@@ -1,97 +1,41 @@
 """The client's side of an SMTP dialogue as a state machine: it eats replies and returns what is to be done.
 
-Not a connection and not a queue: it opens nothing and tries nothing again. Obeys RFC 5321, RFC 1870 (SIZE),
-RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8). A message leaves as it is
-or not at all: nothing is converted for a host that cannot take it.
+Not a connection and not a queue: it opens nothing and tries nothing again. Obeys RFC 5321, RFC 2920 (PIPELINING),
+RFC 3207 (STARTTLS) and RFC 4954 (AUTH, only under TLS).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import attrs
 
+from securegw.clients.hop import Tls
+from securegw.clients.smtp_envelope import Mail, Offers, read_offers, recipient_command, refusal, sender_command
+from securegw.clients.smtp_events import Broken, Done, Event, Ready, Send, SendText, Stage, StartTLS
 from securegw.clients.smtp_replies import BadReply, Lines, Reply, ReplyReader
-from securegw.mail.address import parse_path
-from securegw.mail.errors import BadAddress, BareLine
-from securegw.mail.message import check_wire
+from securegw.clients.smtp_sign_in import CONTINUE, WELCOME, Login
+from securegw.clients.smtp_text import PIECE, stuffed
 
-Tls = Literal["none", "may", "encrypt", "verify"]
-Stage = Literal["greeting", "hello", "handshake", "idle", "envelope", "end", "over"]
+__all__ = ["Mail", "SmtpClientDialogue", "Tls"]
 
-
-@attrs.frozen
-class Mail:
-    """One transaction; ``sender`` "" is the null sender."""
-
-    sender: str
-    recipients: tuple[str, ...]
-    raw: bytes
-    eight_bit: bool = False
-    utf8: bool = False
-
-
-@attrs.frozen
-class Send:
-    data: bytes
-
-
-@attrs.frozen
-class StartTLS:
-    """Begin the handshake now, then call ``secured``."""
-
-
-@attrs.frozen
-class Ready:
-    """The server takes mail now."""
-
-
-@attrs.frozen
-class Broken:
-    """This connection will never take mail; ``handshake`` if TLS could not be agreed on."""
-
-    reply: Reply
-    handshake: bool = False
-
-
-@attrs.frozen
-class Done:
-    """A reply for each recipient. Close the connection unless it is ``reusable``.
-
-    ``untouched``: the connection ended before the server said a word about this mail.
-    """
-
-    replies: Mapping[str, Reply]
-    reusable: bool
-    untouched: bool = False
-
-
-Event: TypeAlias = Send | StartTLS | Ready | Broken | Done
 Then: TypeAlias = Callable[[Lines], None]
-
-
-def stuff(raw: bytes) -> bytes:
-    """The text with its dots doubled, over the whole of it at once (RFC 5321 4.5.2), ending with CRLF."""
-    if raw.startswith(b"."):
-        raw = b"." + raw
-    if b"\r\n." in raw:
-        raw = raw.replace(b"\r\n.", b"\r\n..")
-    return raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
 class SmtpClientDialogue:
     """``receive`` until Ready, then ``send`` mails one after the other; each call returns what is to be done."""
 
-    def __init__(self, host_name: str, *, tls: Tls, remote: str = "") -> None:
+    def __init__(self, host_name: str, *, tls: Tls, remote: str = "", login: Login | None = None) -> None:
         self.stage: Stage = "greeting"
         self.steps = 0  # grows with every reply, so that a clock can tell progress from dripping
         self._name = host_name
         self._tls = tls
         self._remote = remote
+        self._login = login
         self._secure = False
-        self._offers: dict[str, str] = {}
+        self._offers = Offers()
         self._reader = ReplyReader()
         self._expected: deque[Then] = deque([self._greeted])
         self._steps: deque[tuple[bytes, Then]] = deque()
@@ -105,6 +49,7 @@ class SmtpClientDialogue:
         self._accepted: list[str] = []
         self._sender_refused: Reply | None = None
         self._heard = False
+        self._text_open = False
 
     # What the owner of the connection calls
 
@@ -127,19 +72,28 @@ class SmtpClientDialogue:
     def secured(self) -> list[Event]:
         """TLS covers the connection; what was said before is forgotten (RFC 3207 4.2)."""
         self._secure = True
-        self._offers = {}
+        self._offers = Offers()
         self._hello()
+        return self._flush()
+
+    def mistrusted(self, why: str) -> list[Event]:
+        """TLS covers the connection, but not with whom it should."""
+        self._break(Reply(451, "4.7.5", why, self._remote))
         return self._flush()
 
     def send(self, mail: Mail) -> list[Event]:
         """Begin a transaction; only when Ready, or Done with a reusable connection."""
         self._begin(mail)
         self.stage = "envelope"
-        if refusal := self._refusal(mail):
-            self._finish(refusal)
+        if refused := refusal(mail, self._offers, self._remote):
+            self._finish(refused)
         else:
             self._send_envelope(mail)
         return self._flush()
+
+    def text_sent(self) -> None:
+        """All pieces of a SendText are on their way."""
+        self._text_open = False
 
     def quit(self) -> list[Event]:
         self.stage = "over"
@@ -159,17 +113,22 @@ class SmtpClientDialogue:
             raise BadReply("a reply to nothing")
         then = self._expected.popleft()
         if lines.code == 421:  # the server closes, whatever was asked (RFC 5321 3.8)
-            return self._break(lines.reply(self._remote))
+            return self._break(self._said(lines))
         then(lines)
         return self._next_step()
+
+    def _said(self, lines: Lines) -> Reply:
+        """A reply as it may be written down: whoever knows our password might repeat it anywhere."""
+        reply = lines.reply(self._remote)
+        return attrs.evolve(reply, text=self._login.hide(reply.text)) if self._login else reply
 
     def _flush(self) -> list[Event]:
         events, self._events = self._events, []
         return events
 
-    def _command(self, line: str, then: Then) -> None:
+    def _command(self, line: bytes, then: Then) -> None:
         self._expected.append(then)
-        self._events.append(Send(f"{line}\r\n".encode()))
+        self._events.append(Send(line))
 
     def _break(self, reply: Reply) -> None:
         if self.over:
@@ -178,45 +137,55 @@ class SmtpClientDialogue:
         self.stage = "over"
         if self._mail:
             self._close_account(reply)
-            self._events.append(Done(self._replies, reusable=False, untouched=untouched))
+            self._events.append(Done(self._replies, reusable=False, untouched=untouched, dsn="DSN" in self._offers))
         else:
+            self._take_back(reply, handshake=handshake)
+
+    def _take_back(self, reply: Reply, *, handshake: bool) -> None:
+        """What came in the same piece as the good news before it: nobody may use this connection any more."""
+        last = self._events.pop() if self._events else None
+        if isinstance(last, Done):
+            self._events.append(attrs.evolve(last, reusable=False))
+        else:
+            self._events += [last] if last and not isinstance(last, Ready) else []
             self._events.append(Broken(reply, handshake))
+
+    def _fail(self, status: str, why: str) -> None:
+        self._break(Reply(451, status, why, self._remote))
 
     # Greeting, EHLO, STARTTLS
 
     def _greeted(self, lines: Lines) -> None:
         if lines.code != 220:
-            return self._break(lines.reply(self._remote))
+            return self._break(self._said(lines))
         return self._hello()
 
     def _hello(self) -> None:
         self.stage = "hello"
-        self._command(f"EHLO {self._name}", self._hello_answered)
+        self._command(f"EHLO {self._name}\r\n".encode(), self._hello_answered)
 
     def _hello_answered(self, lines: Lines) -> None:
         if lines.code >= 500:
-            return self._command(f"HELO {self._name}", self._old_hello_answered)
+            return self._command(f"HELO {self._name}\r\n".encode(), self._old_hello_answered)
         if lines.code != 250:
-            return self._break(lines.reply(self._remote))
-        for text in lines.texts[1:]:
-            keyword, _, parameters = text.strip().partition(" ")
-            self._offers[keyword.upper()] = parameters
+            return self._break(self._said(lines))
+        self._offers = read_offers(lines.texts[1:])
         return self._greeting_over()
 
     def _old_hello_answered(self, lines: Lines) -> None:
         if lines.code != 250:
-            return self._break(lines.reply(self._remote))
+            return self._break(self._said(lines))
         return self._greeting_over()
 
     def _greeting_over(self) -> None:
         if self._tls == "none" or self._secure:
-            self._ready()
+            self._sign_in()
         elif "STARTTLS" in self._offers:
-            self._command("STARTTLS", self._tls_answered)
+            self._command(b"STARTTLS\r\n", self._tls_answered)
         elif self._tls == "may":
-            self._ready()
+            self._sign_in()
         else:
-            self._break(Reply(451, "4.7.4", "TLS is required and was not offered", self._remote))
+            self._fail("4.7.4", f"TLS is required and {self._remote} does not offer it")
 
     def _tls_answered(self, lines: Lines) -> None:
         if lines.code == 220:
@@ -224,11 +193,38 @@ class SmtpClientDialogue:
                 raise BadReply("text between STARTTLS and TLS")
             self.stage = "handshake"
             self._events.append(StartTLS())
+        elif lines.code < 400:
+            raise BadReply(f"{lines.code} is no answer to STARTTLS")
         elif self._tls == "may":
-            self._ready()
+            self._sign_in()
         else:
-            reply = lines.reply(self._remote)
-            self._break(Reply(451, "4.7.4", f"TLS is required and was refused: {reply}", self._remote))
+            self._fail("4.7.4", f"TLS is required and was refused: {self._said(lines)}")
+
+    # AUTH
+
+    def _sign_in(self) -> None:
+        if self._login is None:
+            return self._ready()
+        if not self._secure:
+            return self._fail("4.7.11", f"A password is only sent under TLS, and there is none with {self._remote}")
+        lines = self._login.lines(self._offers.mechanisms) if self._login.possible else []
+        if not lines:
+            return self._fail("4.7.9", f"{self._remote} offers no way to sign in that we know (PLAIN, LOGIN)")
+        return self._say(deque(lines))
+
+    def _say(self, lines: deque[bytes]) -> None:
+        """The next line of the sign-in; what is left of it goes with the answer."""
+        self._command(lines.popleft(), lambda answer: self._sign_in_answered(lines, answer))
+
+    def _sign_in_answered(self, rest: deque[bytes], answer: Lines) -> None:
+        if answer.code == WELCOME and not rest:
+            self._ready()
+        elif answer.code == CONTINUE and rest:
+            self._say(rest)
+        elif answer.code < 400:
+            raise BadReply(f"{answer.code} is no answer to AUTH")
+        else:
+            self._fail("4.7.8", f"{self._remote} does not let us sign in: {self._said(answer)}")
 
     def _ready(self) -> None:
         self.stage = "idle"
@@ -236,55 +232,34 @@ class SmtpClientDialogue:
 
     # The envelope
 
-    def _refusal(self, mail: Mail) -> Reply | None:
-        """Why this server cannot take this mail at all."""
-        try:
-            check_wire(mail.raw)
-            if mail.sender:
-                parse_path(mail.sender, utf8=mail.utf8)
-        except (BareLine, BadAddress) as error:
-            return Reply(error.code, error.status, error.sentence)
-        limit = self._offers.get("SIZE", "")
-        if limit.isdecimal() and 0 < int(limit[:30]) < len(mail.raw):
-            return Reply(552, "5.3.4", f"{self._remote} takes {limit} bytes at most", self._remote)
-        if _has_eight_bits(mail) and "8BITMIME" not in self._offers:
-            return Reply(554, "5.6.3", f"{self._remote} takes no 8-bit text", self._remote)
-        if mail.utf8 and "SMTPUTF8" not in self._offers:
-            return Reply(550, "5.6.7", f"{self._remote} takes no such addresses", self._remote)
-        return None
-
     def _send_envelope(self, mail: Mail) -> None:
         if self._needs_reset:
-            self._steps.append((b"RSET\r\n", lambda lines: None))
-        self._needs_reset = True
-        line = f"MAIL FROM:<{mail.sender}>{self._parameters(mail)}\r\n".encode()
-        self._steps.append((line, self._sender_answered))
+            self._steps.append((b"RSET\r\n", self._reset_answered))
+        self._steps.append((sender_command(mail, self._offers), self._sender_answered))
+        before = len(self._steps)
         for recipient in dict.fromkeys(mail.recipients):
-            self._add_recipient(recipient, utf8=mail.utf8)
+            self._add_recipient(recipient, mail)
+        if len(self._steps) == before:  # nobody can be named to this server
+            return self._finish(None)
+        self._needs_reset = True
         self._steps.append((b"DATA\r\n", self._data_answered))
+        return self._say_envelope()
+
+    def _say_envelope(self) -> None:
+        """All of it in one write, if the server can take that."""
         if "PIPELINING" in self._offers:
-            self._events.append(Send(b"".join(line for line, _ in self._steps)))
-            self._expected.extend(then for _, then in self._steps)
+            self._events.append(Send(b"".join([line for line, _ in self._steps])))
+            self._expected.extend([then for _, then in self._steps])
             self._steps.clear()
         else:
             self._next_step()
 
-    def _parameters(self, mail: Mail) -> str:
-        found = ""
-        if "SIZE" in self._offers:
-            found += f" SIZE={len(mail.raw)}"
-        if _has_eight_bits(mail):
-            found += " BODY=8BITMIME"
-        return found + (" SMTPUTF8" if mail.utf8 else "")
-
-    def _add_recipient(self, recipient: str, *, utf8: bool) -> None:
-        try:
-            parse_path(recipient, utf8=utf8)
-        except BadAddress as error:  # nothing but an address ever reaches a command line
-            self._replies[recipient] = Reply(error.code, error.status, error.sentence)
+    def _add_recipient(self, recipient: str, mail: Mail) -> None:
+        command = recipient_command(recipient, mail, self._offers, self._remote)
+        if isinstance(command, Reply):
+            self._replies[recipient] = command
         else:
-            line = f"RCPT TO:<{recipient}>\r\n".encode()
-            self._steps.append((line, lambda lines: self._recipient_answered(recipient, lines)))
+            self._steps.append((command, lambda lines: self._recipient_answered(recipient, lines)))
 
     def _next_step(self) -> None:
         """Without PIPELINING: the next command, when the last is answered."""
@@ -294,8 +269,11 @@ class SmtpClientDialogue:
         if not self._steps and not self._accepted:  # it is DATA, and for nobody
             self._finish(None)
         else:
-            self._expected.append(then)
-            self._events.append(Send(line))
+            self._command(line, then)
+
+    def _reset_answered(self, lines: Lines) -> None:
+        if lines.code != 250:  # it is not where we think it is
+            raise BadReply(f"{lines.code} is no answer to RSET")
 
     def _sender_answered(self, lines: Lines) -> None:
         reply = self._reply(lines)
@@ -316,26 +294,39 @@ class SmtpClientDialogue:
         if 300 <= lines.code < 400:
             raise BadReply(f"{lines.code} is no answer to that")
         self._heard = True
-        return lines.reply(self._remote)
+        return self._said(lines)
 
     # The text
 
     def _data_answered(self, lines: Lines) -> None:
-        reply = lines.reply(self._remote)
         wanted = bool(self._accepted) and not self._sender_refused
         if lines.code == 354 and wanted:
-            assert self._mail is not None
-            self.stage = "end"
             self._needs_reset = False
-            self._expected.append(self._text_answered)
-            self._events += [Send(stuff(self._mail.raw)), Send(b".\r\n")]
+            self._send_text()
         elif lines.code < 400:  # it waits for a text that nobody is to get, or is out of step: end the connection
-            self._break(Reply(451, "4.5.0", f"Not understood: {reply}", self._remote))
+            self._fail("4.5.0", f"Not understood: {self._said(lines)}")
         else:
-            self._finish(reply)
+            self._finish(self._said(lines))
+
+    def _send_text(self) -> None:
+        assert self._mail is not None
+        self.stage = "end"
+        self._expected.append(self._text_answered)
+        raw = self._mail.raw
+        if len(raw) <= PIECE:
+            self._events.append(Send(next(stuffed(raw))))
+        else:
+            self._text_open = True
+            self._events.append(SendText(stuffed(raw)))
 
     def _text_answered(self, lines: Lines) -> None:
-        self._finish(self._reply(lines))
+        reply = self._reply(lines)
+        if not self._text_open:
+            self._finish(reply)
+        elif reply.positive:
+            raise BadReply("the mail is taken before its end")
+        else:  # what we still say of the text would be commands: end the connection
+            self._break(reply)
 
     def _finish(self, rest: Reply | None) -> None:
         """End of the transaction: ``rest`` is for those who have no reply of their own yet."""
@@ -344,15 +335,11 @@ class SmtpClientDialogue:
         self._begin(None)
         self._steps.clear()
         self.stage = "idle"
-        self._events.append(Done(replies, reusable=True))
+        self._events.append(Done(replies, reusable=True, dsn="DSN" in self._offers))
 
     def _close_account(self, rest: Reply | None) -> None:
         assert self._mail is not None
         last = self._sender_refused or rest
-        for recipient in self._mail.recipients:
-            if last is not None:
+        if last is not None:
+            for recipient in self._mail.recipients:
                 self._replies.setdefault(recipient, last)
-
-
-def _has_eight_bits(mail: Mail) -> bool:
-    return mail.eight_bit or not mail.raw.isascii()

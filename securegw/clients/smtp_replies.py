@@ -13,7 +13,7 @@ LINE_LIMIT = 2000
 LINES_LIMIT = 100
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
-_STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
+_STATUS = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")
 
 
 class BadReply(Exception):
@@ -55,8 +55,8 @@ class Lines:
     def reply(self, remote: str) -> Reply:
         """The status is the server's if it fits the code, else made from the code (RFC 2034 5, RFC 3463 3.1)."""
         match = _STATUS.match(self.texts[0])
-        fits = match is not None and match[1][0] == str(self.code)[0]
-        status = match[1] if match and fits else f"{self.code // 100}.0.0"
+        fits = match is not None and int(match[1]) == self.code // 100
+        status = match[0] if match and fits else f"{self.code // 100}.0.0"
         words = " ".join(text.removeprefix(status) for text in self.texts).split()
         return Reply(self.code, status, " ".join(words)[:500], remote)
 
@@ -65,23 +65,28 @@ class ReplyReader:
     """``feed`` it bytes, take replies with ``next`` until there is none."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
         self._code = 0
         self._texts: list[str] = []
 
     @property
     def empty(self) -> bool:
         """Not even the beginning of another reply is there."""
-        return not self._buffer and not self._texts
+        return self._at >= len(self._buffer) and not self._texts
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        """More bytes; what is kept of earlier ones is less than a line once all replies are taken."""
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._at = 0
 
     def next(self) -> Lines | None:
         while (line := self._line()) is not None:
             code, last, text = _parse(line)
             if self._texts and code != self._code:
                 raise BadReply("the lines of one reply differ in their code")
+            if last and not self._texts:
+                return Lines(code, (text,))
             self._code = code
             self._texts.append(text)
             if last:
@@ -93,13 +98,13 @@ class ReplyReader:
 
     def _line(self) -> bytes | None:
         """The next line; a lone LF ends one too, some servers are like that and nothing is hidden by it here."""
-        end = self._buffer.find(b"\n", 0, LINE_LIMIT)
+        end = self._buffer.find(b"\n", self._at, self._at + LINE_LIMIT)
         if end < 0:
-            if len(self._buffer) >= LINE_LIMIT:
+            if len(self._buffer) - self._at >= LINE_LIMIT:
                 raise BadReply("a line of a reply is too long")
             return None
-        line = bytes(self._buffer[:end]).removesuffix(b"\r")
-        del self._buffer[: end + 1]
+        line = self._buffer[self._at : end].removesuffix(b"\r")
+        self._at = end + 1
         return line
 
 
@@ -108,4 +113,6 @@ def _parse(line: bytes) -> tuple[int, bool, str]:
     if match is None:
         raise BadReply("a line that is no reply")
     text = (match[3] or b"").decode("utf-8", "replace")
-    return int(match[1]), match[2] != b"-", "".join(c if c.isprintable() else " " for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return int(match[1]), match[2] != b"-", text

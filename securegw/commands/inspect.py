@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from securegw.commands import arguments as words
-from securegw.commands.keyfiles import add_password, is_key_file, read_key_file
+from securegw.commands.keyfiles import is_key_file, read_key_file
 from securegw.commands.opening import Refusal
+from securegw.commands.passwords import add_password_file
 from securegw.commands.tables import Row, add_json, moment, print_json, print_tree
 from securegw.crypto import smime
 from securegw.crypto.certificate import kind_of, read_certificate, read_certificates
@@ -53,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--keys", metavar="FILE", type=Path, action="append", default=[],
         help="a private key with its certificate (PEM or PKCS #12) to open mail with; may be repeated",
     )
-    add_password(parser)
+    add_password_file(parser)
     add_json(parser)
 
 
@@ -84,7 +85,7 @@ def pair(file: Path, found: KeyFile) -> tuple[bytes, bytes]:
     return found.private, found.certificates[0].der
 
 
-def report(file: Path, court: Court, password_file: str | None) -> Row:
+def report(file: Path, court: Court, password_file: Path | None) -> Row:
     """Everything about one file."""
     content = file.read_bytes()
     if is_key_file(content):

@@ -1,23 +1,20 @@
 """Key files that an administrator names: PEM, DER and PKCS #12, told apart by what is in them, never by their names.
 
-Passwords are asked on the terminal or read from a file; they are no words of the command, where others could see them.
+A file that needs a password is read with the one that ``passwords`` gets.
 """
 
 from __future__ import annotations
 
-import getpass
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from securegw.commands.opening import Refusal, read_text
+from securegw.commands.passwords import read_password
 from securegw.crypto.certificate import Certificate, read_certificates
 from securegw.crypto.keyfile import fits, read_pkcs12, read_private_key
 from securegw.mail.errors import BadKey
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
     from pathlib import Path
 
 DER = (b"\x30\x80", b"\x30\x81", b"\x30\x82", b"\x30\x83")  # a SEQUENCE of some length
@@ -38,17 +35,12 @@ class KeyFile:
         return tuple(one.der for one in self.certificates[1:])
 
 
-def add_password(parser: ArgumentParser) -> None:
-    """The option of commands that read or write files with a password."""
-    parser.add_argument("--password-file", metavar="FILE", help="its first line is the password; else it is asked for")
-
-
 def is_key_file(content: bytes) -> bool:
     """PEM or DER; everything else is taken for a mail."""
     return content.lstrip().startswith(b"-----BEGIN ") or content.startswith(DER)
 
 
-def read_key_file(file: Path, password_file: str | None) -> KeyFile:
+def read_key_file(file: Path, password_file: Path | None) -> KeyFile:
     """Read a key file, with its password if it needs one."""
     content = file.read_bytes()
     try:
@@ -56,7 +48,7 @@ def read_key_file(file: Path, password_file: str | None) -> KeyFile:
     except BadKey:
         if not may_need_password(content):
             raise
-    return parse(content, ask_password(file, password_file))
+    return parse(content, read_password(str(file), password_file))
 
 
 def parse(content: bytes, password: str | None) -> KeyFile:
@@ -78,20 +70,6 @@ def may_need_password(content: bytes) -> bool:
     except BadKey:
         return True
     return False
-
-
-def ask_password(file: Path, password_file: str | None, *, twice: bool = False) -> str:
-    """The password, from its file or from the terminal."""
-    from pathlib import Path
-
-    if password_file is not None:
-        return (read_text(Path(password_file)).splitlines() or [""])[0]
-    if not sys.stdin.isatty():
-        raise Refusal(f"{file}: needs a password; name a file with it: --password-file FILE")
-    password = getpass.getpass(f"Password of {file}: ")
-    if twice and getpass.getpass("The same again: ") != password:
-        raise Refusal("the two passwords differ")
-    return password
 
 
 def _pem(content: bytes, password: str | None) -> KeyFile:

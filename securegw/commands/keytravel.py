@@ -15,6 +15,7 @@ from securegw.commands import keyfiles
 from securegw.commands.arguments import address
 from securegw.commands.keyrows import SHORTEST_NAME, named, usable
 from securegw.commands.opening import Refusal, master_key, told, write_new, write_secret
+from securegw.commands.passwords import add_password_file, read_password
 from securegw.crypto.authority import to_pem
 from securegw.crypto.certificate import speaks_for
 from securegw.crypto.keyfile import write_pkcs12
@@ -40,7 +41,7 @@ def add_import(actions: Actions) -> None:
     word.add_argument("file", type=Path)
     word.add_argument("--address", type=address, help="only for this address (default: all that the certificate names)")
     word.add_argument("--trust", action="store_true", help="trust it at once; an authority thereby becomes a root")
-    keyfiles.add_password(word)
+    add_password_file(word)
 
 
 def add_export(actions: Actions) -> None:
@@ -49,7 +50,7 @@ def add_export(actions: Actions) -> None:
     word.add_argument("fingerprint", help=f"at least its first {SHORTEST_NAME} digits")
     word.add_argument("--private", action="store_true", help="with its private key, as PKCS #12 under a password")
     word.add_argument("--out", metavar="FILE", type=Path, help="the new file (default: standard output)")
-    keyfiles.add_password(word)
+    add_password_file(word)
 
 
 def import_file(store: Store, arguments: Namespace) -> int:
@@ -140,7 +141,7 @@ def export_private(store: Store, public: Held, arguments: Namespace) -> int:
         raise Refusal(f"{arguments.fingerprint}: there is no private key of it here")
     if arguments.out.exists():
         raise Refusal(f"{arguments.out}: is there already")
-    password = keyfiles.ask_password(arguments.out, arguments.password_file, twice=True)
+    password = read_password(str(arguments.out), arguments.password_file, twice=True)
     private = master_key(store.settings).open(PRIVATE_KEY, public.fingerprint, sealed)
     content = write_pkcs12(private, public.der, chain_of(store, public), name=public.address, password=password)
     store.note(told("private-key-exported", address=public.address, fingerprint=public.fingerprint))

@@ -39,7 +39,11 @@ DEFAULT_CONFIG = "securegw.toml"
 
 
 class Refusal(Exception):
-    """A command cannot do what was asked; the text is one line for the administrator."""
+    """A command cannot do what was asked; a line for the administrator, or one for each mistake."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
 
 
 def add_config(parser: ArgumentParser) -> None:

@@ -6,11 +6,14 @@ Bodies are sealed and stay so: no command shows what a mail says.
 
 from __future__ import annotations
 
+import time
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import attrs
 
 from securegw.commands.actions import Actions, run_action
+from securegw.commands.arguments import span
 from securegw.commands.opening import Refusal, told
 from securegw.commands.tables import Row, moment, print_rows, print_tree
 from securegw.store import desk
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from securegw.store.items import Item
 
 PAGE = 500
-COLUMNS = ("id", "state", "received", "next_try", "tries", "size", "sender", "recipients", "note")
+COLUMNS = ("id", "trace", "state", "kind", "received", "next_try", "tries", "size", "sender", "recipients", "note")
 
 
 @attrs.frozen
@@ -57,7 +60,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = Actions(parser)
     listing = actions.add("list", list_all, "List what waits.", json=True)
     listing.add_argument("--state", choices=("waiting", "held", "parked"), default="", help="only items in this state")
+    listing.add_argument("--kind", choices=("accepted", "ready"), default="", help="only before, or after treatment")
     listing.add_argument("--address", metavar="TEXT", default="", help="only with this in the sender or a recipient")
+    listing.add_argument("--trace", metavar="ID", default="", help="only of this mail, by the trace id in the log")
+    listing.add_argument("--older", metavar="TIME", type=span, default=0.0, help="only taken longer ago, as 2h or 5d")
     show = actions.add("show", show_one, "Show all about one item but what the mail says.", json=True)
     show.add_argument("id")
     for name, change in CHANGES.items():
@@ -71,15 +77,21 @@ run = run_action
 
 def list_all(store: Store, arguments: Namespace) -> int:
     """Print the items, oldest first."""
-    rows = [row(item) for item in every_item(store, arguments.state, arguments.address)]
+    latest = time.time() - arguments.older
+    items = every_item(
+        store, state=arguments.state, kind=arguments.kind, address=arguments.address, trace=arguments.trace
+    )
+    rows = [row(item) for item in takewhile(lambda item: item.received <= latest, items)]
     print_rows(rows, COLUMNS, as_json=arguments.json)
     return 0
 
 
-def every_item(store: Store, state: str, address: str) -> Iterator[Item]:
-    """All items, asked for in pages."""
+def every_item(store: Store, *, state: str = "", kind: str = "", address: str = "", trace: str = "") -> Iterator[Item]:
+    """All items that answer to all that is asked, oldest first, asked for in pages."""
     after: tuple[float, str] | None = None
-    while page := store.ask(desk.list_items, state=state, address=address, after=after, limit=PAGE):
+    while page := store.ask(
+        desk.list_items, state=state, kind=kind, address=address, trace=trace, after=after, limit=PAGE
+    ):
         yield from page
         after = (page[-1].received, page[-1].id)
 
@@ -88,7 +100,9 @@ def show_one(store: Store, arguments: Namespace) -> int:
     """Print one item with each recipient's state, last reply and decision."""
     item = existing(store, arguments.id)
     values = row(item) | {
-        "trace": item.trace, "message_id": item.message_id, "direction": item.direction, "source": dict(item.source),
+        "message_id": item.message_id,
+        "direction": item.direction,
+        "source": dict(item.source),
         "claimed": item.session is not None,
         "recipients": [attrs.asdict(recipient) for recipient in item.recipients],
     }
@@ -121,8 +135,13 @@ def all_or_none(connection: Connection, change: Change, chosen: Chosen) -> None:
 def told_of(change: Change, item: Item) -> Event:
     """The event of a change to one item."""
     return told(
-        f"item-{change.done}", item=item.id, trace=item.trace, message_id=item.message_id, was=item.state,
-        sender=item.sender, recipients=[recipient.address for recipient in item.recipients],
+        f"item-{change.done}",
+        item=item.id,
+        trace=item.trace,
+        message_id=item.message_id,
+        was=item.state,
+        sender=item.sender,
+        recipients=[recipient.address for recipient in item.recipients],
     )
 
 
@@ -137,8 +156,15 @@ def existing(store: Store, id: str) -> Item:
 def row(item: Item) -> Row:
     """One item as a row of the list."""
     return {
-        "id": item.id, "state": item.state, "kind": item.kind, "received": moment(item.received),
-        "next_try": moment(item.next_try), "tries": item.tries, "size": item.size, "sender": item.sender or "<>",
+        "id": item.id,
+        "trace": item.trace,
+        "state": item.state,
+        "kind": item.kind,
+        "received": moment(item.received),
+        "next_try": moment(item.next_try),
+        "tries": item.tries,
+        "size": item.size,
+        "sender": item.sender or "<>",
         "recipients": [recipient.address for recipient in item.recipients if recipient.state == "waiting"],
         "note": item.note,
     }

@@ -15,7 +15,7 @@ from securegw.mail.errors import MailError
 from securegw.policy.mistakes import RuleMistakes
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 
-PLAIN = (Refusal, DatabaseTaken, NewerSchema)
+PLAIN = (DatabaseTaken, NewerSchema)
 
 
 def sentences(error: Exception) -> list[str]:
@@ -24,10 +24,18 @@ def sentences(error: Exception) -> list[str]:
         return [format_mistake(mistake) for mistake in error.mistakes]
     if isinstance(error, RuleMistakes):
         return [str(mistake) for mistake in error.mistakes]
+    if isinstance(error, Refusal):
+        return list(error.lines)
+    line = sentence(error)
+    return [line] if line else []
+
+
+def sentence(error: Exception) -> str:
+    """The one line for an error that is one mistake; nothing for ours."""
     if isinstance(error, MailError):
-        return [f"{error.sentence} ({error.detail})" if error.detail else error.sentence]
+        return f"{error.sentence} ({error.detail})" if error.detail else error.sentence
     if isinstance(error, OSError):
-        return [f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else str(error)]
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else str(error)
     if type(error) is DatabaseError:  # its children are mistakes in statements, or told by the store in its own words
-        return [f"the database cannot be used: {error.orig}"]
-    return [str(error)] if isinstance(error, PLAIN) else []
+        return f"the database cannot be used: {error.orig}"
+    return str(error) if isinstance(error, PLAIN) else ""

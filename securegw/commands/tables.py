@@ -29,11 +29,16 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
     if as_json:
         print_json(list(rows))
         return
-    lines = [tuple(column.replace("_", " ").upper() for column in columns)]
-    lines += [tuple(cell(row.get(column)) for column in columns) for row in rows]
+    head = tuple(column.replace("_", " ").upper() for column in columns)
+    for line in aligned([head, *(tuple(cell(row.get(column)) for column in columns) for row in rows)]):
+        print(line)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines whose words stand below each other."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+        yield "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
 
 
 def print_tree(values: Mapping[str, Any], *, as_json: bool) -> None:

@@ -13,7 +13,8 @@ import struct
 import unicodedata
 
 import attrs
-from argon2.low_level import Type, hash_secret_raw
+from argon2.exceptions import Argon2Error, InvalidHash
+from argon2.low_level import Type, hash_secret, hash_secret_raw, verify_secret
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -24,6 +25,7 @@ CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 10
 SHORTEST, LONGEST = 15, 256
 
+HASH = re.compile(r"\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{22,86}")
 WRAPPED = struct.Struct(">BIBB16s12s")
 VERSION = 1
 MOST_MEMORY, MOST_TIME = 1_048_576, 16
@@ -36,6 +38,11 @@ class Cost:
     memory: int = 65_536
     time: int = 3
     lanes: int = 4
+
+    @property
+    def is_bearable(self) -> bool:
+        """What was stored may not cost more than this, whoever wrote it."""
+        return self.memory <= MOST_MEMORY and 0 < self.time <= MOST_TIME and 0 < 8 * self.lanes <= self.memory
 
 
 def new_code() -> str:
@@ -70,13 +77,34 @@ def unwrap(password: str, wrapped: bytes) -> bytes:
     if len(wrapped) < WRAPPED.size + 16 or head[0] != VERSION:
         raise SealBroken(detail="wrapped secret: not one of ours")
     _version, memory, time, lanes, salt, nonce = WRAPPED.unpack(head)
-    if memory > MOST_MEMORY or not 0 < time <= MOST_TIME or lanes == 0 or memory < 8 * lanes:
+    cost = Cost(memory, time, lanes)
+    if not cost.is_bearable:
         raise SealBroken(detail="wrapped secret: cost out of bounds")
-    key = _key(password, salt, Cost(memory, time, lanes))
+    key = _key(password, salt, cost)
     try:
         return AESGCM(key).decrypt(nonce, wrapped[WRAPPED.size :], head)
     except InvalidTag:
         raise WrongPassword from None
+
+
+def hash_password(password: str, cost: Cost | None = None) -> str:
+    """What is kept of a password that opens nothing and is only compared: its Argon2id hash with salt and cost."""
+    if not 0 < len(password) <= LONGEST:
+        raise WeakPassword(detail="empty or too long")
+    cost = cost or Cost()
+    hashed = hash_secret(prepare(password), os.urandom(16), cost.time, cost.memory, cost.lanes, 32, Type.ID)
+    return hashed.decode("ascii")
+
+
+def check_password(password: str, hashed: str) -> bool:
+    """Whether the hash is of this password. A hash that is none, or costs too much, is of no password."""
+    found = HASH.fullmatch(hashed)
+    if found is None or not Cost(*map(int, found.groups())).is_bearable:
+        return False
+    try:
+        return verify_secret(hashed.encode("ascii"), prepare(password[: LONGEST + 1]), Type.ID)
+    except (Argon2Error, InvalidHash):
+        return False
 
 
 def _key(password: str, salt: bytes, cost: Cost) -> bytes:

@@ -6,33 +6,38 @@ decided here, in one transaction with the notice (RFC 5321 4.5.4.1, RFC 3464).
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 from collections import defaultdict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 import txaio
 from twisted.internet.defer import Deferred, gatherResults
 
 from securegw import config, counters
-from securegw.clients.relay import Hop, Reply
-from securegw.clients.smtp_dialogue import Tls
+from securegw.clients.relay import Reply
 from securegw.config import setting
 from securegw.flow import history
+from securegw.flow.hours import Hours
+from securegw.flow.notices import is_wanted, wishes_of
+from securegw.flow.treatment import Treatment
+from securegw.flow.ways import Ways
 from securegw.mail import message as messages
 from securegw.mail.address import parse_path
-from securegw.mail.errors import MailError, NoSuchDomain
+from securegw.mail.envelope import Wishes
+from securegw.mail.errors import BadAddress, MailError
 from securegw.mail.notice import Failure
-from securegw.store import queue
+from securegw.store import events, queue
 
 if TYPE_CHECKING:
-    from securegw.clients.mx import Resolver
     from securegw.clients.relay import Relay
     from securegw.flow.claims import Claims
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
-    from securegw.flow.treatment import Finished
+    from securegw.flow.treatment import Step
     from securegw.store.database import Database
     from securegw.store.domains import Route
     from securegw.store.items import Outcome
@@ -47,7 +52,8 @@ COUNTERS = {
     "failed": counters.declare("securegw_failed", "Recipients whose mail came back."),
 }
 
-HOP = re.compile(r"(?:\[([^\]\s]+)\]|([^\[\]:\s]+))(?::(\d{1,5}))?")
+HOST = re.compile(r"\[?([A-Za-z0-9.-]+)(?:[\[\]:]|\Z)")
+WARNED = "warned"
 MINUTE = 60.0
 PLAN = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 60 * MINUTE, 120 * MINUTE, 240 * MINUTE)
 
@@ -62,15 +68,20 @@ class DeliverySettings:
         default="1m",
         help="Wait before the second try; later waits are 5, 15, 30, 60, 120, 240 times it.",
     )
+    warn_after: float = setting(
+        config.duration, default="4h", help="When the sender is told, once, that a mail still waits; 0s: never."
+    )
 
 
-def split_hop(hop: str) -> tuple[str, int, bool]:
-    """Host, port, and whether the host is taken as it stands: ``[host]:port`` is, ``host:port`` is asked for its MX."""
-    found = HOP.fullmatch(hop)
-    if found is None:
-        raise NoSuchDomain("The route of this domain is not valid.", detail=hop)
-    literal, name, port = found.groups()
-    return literal or name, int(port or 25), literal is not None
+@attrs.frozen
+class Tried:
+    """What came of one try: the replies, and the recipients for whom the next hop sends the notices now."""
+
+    replies: Mapping[str, Reply] = attrs.field(factory=dict)
+    cared_for: frozenset[str] = frozenset()
+
+    def __or__(self, other: Tried) -> Tried:
+        return Tried({**self.replies, **other.replies}, self.cared_for | other.cared_for)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -79,42 +90,49 @@ class Delivery:
 
     settings: DeliverySettings
     places: Places
-    resolver: Resolver
     relay: Relay
     notices: Notices
     claims: Claims
     database: Database
     workers: Work
     now: Callable[[], float]
+    ways: Ways
+    hours: Hours
 
     async def deliver(self, item: Item, raw: bytes) -> None:
         """Try what still waits, and commit what came of it."""
         waiting = [recipient for recipient in item.recipients if recipient.state == "waiting"]
-        replies = await self._try(item, waiting, raw)
-        settled = tuple(self._settle(recipient, replies, item) for recipient in item.recipients)
-        await self._commit(item, raw, settled)
+        tried = await self._try(item, waiting, raw)
+        settled = tuple(self._settle(recipient, tried, item) for recipient in item.recipients)
+        await self._commit(item, settled, await self._tell(item, raw, settled, tried))
 
-    async def _try(self, item: Item, waiting: list[Recipient], raw: bytes) -> dict[str, Reply]:
-        ways: dict[tuple[Route, str], list[str]] = defaultdict(list)
+    # --- one try --------------------------------------------------------------------------------------------------
+
+    async def _try(self, item: Item, waiting: list[Recipient], raw: bytes) -> Tried:
+        """All ways at once: a dead one does not hold up the others."""
+        groups: dict[tuple[Route, str], list[Recipient]] = defaultdict(list)
+        refused: dict[str, Reply] = {}
         for recipient in waiting:
-            address = parse_path(recipient.address, utf8=True)
+            try:
+                address = parse_path(recipient.address, utf8=True)
+            except BadAddress as error:  # no rule and no row puts anything but an address on the wire (5.2.19)
+                refused[recipient.address] = _reply(error)
+                continue
             route = self.places.route(address)
-            ways[(route, "" if route.hop else address.domain)].append(recipient.address)
+            groups[(route, "" if route.hop else address.domain)].append(recipient)
         tries = [
-            Deferred.fromCoroutine(self._send(item, route, domain, addresses, raw))
-            for (route, domain), addresses in ways.items()
+            Deferred.fromCoroutine(self._send(item, route, domain, recipients, raw))
+            for (route, domain), recipients in groups.items()
         ]
-        replies: dict[str, Reply] = {}
-        for answered in await gatherResults(tries):
-            replies.update(answered)
-        return replies
+        return functools.reduce(operator.or_, await gatherResults(tries), Tried(refused))
 
-    async def _send(self, item: Item, route: Route, domain: str, addresses: list[str], raw: bytes) -> dict[str, Reply]:
+    async def _send(self, item: Item, route: Route, domain: str, recipients: list[Recipient], raw: bytes) -> Tried:
+        addresses = [recipient.address for recipient in recipients]
         try:
-            hop = await self._hop(route, domain)
+            hop = await self.ways.hop(route, domain)
         except MailError as error:
-            reply = Reply(error.code, error.status, error.sentence, remote="")
-            return dict.fromkeys(addresses, reply)
+            log.info("no way to {domain}: {detail}", domain=domain or route.pattern, detail=error.detail)
+            return Tried(dict.fromkeys(addresses, _reply(error)))
         sent = await self.relay.send(
             hop,
             item.sender,
@@ -122,22 +140,14 @@ class Delivery:
             raw,
             eight_bit=bool(item.source.get("eight_bit")),
             utf8=bool(item.source.get("utf8")),
+            wishes=_wishes(item, recipients),
+            ret=_ret(item),
+            envid=str(item.source.get("envid", "")),
         )
-        return dict(sent.recipients)
+        return Tried(sent.recipients, frozenset(addresses) if sent.dsn else frozenset())
 
-    async def _hop(self, route: Route, domain: str) -> Hop:
-        """Where a route leads: ``[host]:port`` as it stands, ``host`` and bare domains by MX."""
-        if not route.hop:
-            hosts = await self.resolver.mx(domain)
-            return Hop(tuple((host, 25) for host in hosts), tls=cast(Tls, route.tls), name=domain)
-        host, port, as_it_stands = split_hop(route.hop)
-        if as_it_stands:
-            return Hop(((host, port),), tls=cast(Tls, route.tls), name=route.hop)
-        hosts = await self.resolver.mx(host)
-        return Hop(tuple((each, port) for each in hosts), tls=cast(Tls, route.tls), name=route.hop)
-
-    def _settle(self, recipient: Recipient, replies: dict[str, Reply], item: Item) -> Recipient:
-        reply = replies.get(recipient.address)
+    def _settle(self, recipient: Recipient, tried: Tried, item: Item) -> Recipient:
+        reply = tried.replies.get(recipient.address)
         if reply is None:
             return recipient
         state = self._state(reply, item)
@@ -150,20 +160,47 @@ class Delivery:
         return "failed" if reply.code // 100 == 5 or self._is_old(item) else "waiting"
 
     def _is_old(self, item: Item) -> bool:
-        return self.now() - item.received > self.settings.life
+        """Old by a clock that nobody has moved (D8)."""
+        return self.now() - item.received > self.settings.life and self.hours.agree()
 
-    async def _commit(self, item: Item, raw: bytes, settled: tuple[Recipient, ...]) -> None:
+    # --- what the sender is told ----------------------------------------------------------------------------------
+
+    async def _tell(self, item: Item, raw: bytes, settled: tuple[Recipient, ...], tried: Tried) -> Treatment:
+        """The notices about this try, each kind by itself; the mail is not even read where there is no news."""
+        news = [new for new, old in zip(settled, item.recipients, strict=True) if new.state != old.state]
+        failed = [_failure(each, tried) for each in news if each.state == "failed"]
+        relayed = [_failure(each, tried) for each in news if _is_to_be_confirmed(item, each, tried)]
+        late = [_failure(each, tried) for each in await self._late(item, settled)]
+        if not (failed or relayed or late):
+            return Treatment()
+        message, now, until = messages.read(raw), self.now(), item.received + self.settings.life
+        warning = self.notices.about(item, message, late, now, "delayed", until)
+        told = self.notices.about(item, message, failed, now)
+        told += self.notices.about(item, message, relayed, now, "relayed")
+        return Treatment(finished=told + warning, also=(_noted(item, now),) if warning else ())
+
+    async def _late(self, item: Item, settled: tuple[Recipient, ...]) -> list[Recipient]:
+        """Those that still wait, if it is time to say so and nobody has said it of this mail; the history knows."""
+        waiting = [recipient for recipient in settled if recipient.state == "waiting"]
+        after = self.settings.warn_after
+        if not waiting or not 0 < after <= self.now() - item.received or not self.hours.agree():
+            return []
+        told = self.database.read(events.find, trace=item.trace, item=item.id, kind=WARNED, limit=1)
+        return [] if await self.workers.settle(told) else waiting
+
+    # --- the end of a try -----------------------------------------------------------------------------------------
+
+    async def _commit(self, item: Item, settled: tuple[Recipient, ...], told: Treatment) -> None:
         changed = [new for new, old in zip(settled, item.recipients, strict=True) if new != old]
         waits = any(recipient.state == "waiting" for recipient in settled)
-        told = self._notices(item, raw, [r for r in changed if r.state == "failed"])
         progress = queue.Progress(
             id=item.id,
             session=item.session or 0,
             recipients=settled,
             next_try=self.now() + self._wait(item.tries) if waits else None,
             note=next((r.reply for r in settled if r.state == "waiting"), ""),
-            entries=tuple(finished.entry for finished in told),
-            also=(history.delivered(item, changed, self.now()),),
+            entries=tuple(finished.entry for finished in told.finished),
+            also=(history.delivered(item, changed, self.now()), *told.also),
             now=self.now(),
         )
         await self.workers.settle(self.database.write_many(queue.delivered_many, progress))
@@ -175,21 +212,59 @@ class Delivery:
                 to=recipient.address,
                 reply=recipient.reply,
             )
-        for finished in told:
+        for finished in told.finished:
             if finished.entry.session is not None:
                 self.claims.take(finished.entry.item(), finished.raw)
 
-    def _notices(self, item: Item, raw: bytes, failures: list[Recipient]) -> tuple[Finished, ...]:
-        reports = [
-            Failure(
-                recipient=recipient.address,
-                status=recipient.reply.split(" ")[1],
-                diagnostic=recipient.reply,
-                sentence="",
-            )
-            for recipient in failures
-        ]
-        return self.notices.about(item, messages.read(raw), reports, self.now())
-
     def _wait(self, tries: int) -> float:
         return PLAN[min(tries, len(PLAN) - 1)] / MINUTE * self.settings.first_retry
+
+
+def _reply(error: MailError) -> Reply:
+    return Reply(error.code, error.status, error.sentence, remote="")
+
+
+def _wishes(item: Item, recipients: list[Recipient]) -> dict[str, Wishes]:
+    """Those that the next hop is told (RFC 3461 5.2.2)."""
+    wished = ((recipient.address, wishes_of(item, recipient)) for recipient in recipients)
+    return {address: wishes for address, wishes in wished if wishes != Wishes()}
+
+
+def _ret(item: Item) -> str:
+    """What may come back of a mail. Of one that we opened never its text, whoever writes the notice (5.5.32)."""
+    return "HDRS" if item.direction == "incoming" else str(item.source.get("ret", ""))
+
+
+def _is_to_be_confirmed(item: Item, recipient: Recipient, tried: Tried) -> bool:
+    """Taken by a next hop that will not tell the sender, who wants to know (RFC 3461 5.2.2)."""
+    if recipient.state != "done" or recipient.address in tried.cared_for:
+        return False
+    return is_wanted(wishes_of(item, recipient), "relayed")
+
+
+def _noted(item: Item, now: float) -> Step:
+    """That the sender was told of the delay."""
+    event = events.Event(
+        time=now,
+        kind=WARNED,
+        actor="gateway",
+        trace=item.trace,
+        item=item.id,
+        message_id=item.message_id,
+        address=item.sender,
+    )
+    return events.record_many, [event]
+
+
+def _failure(recipient: Recipient, tried: Tried) -> Failure:
+    """A recipient as the notice has it; who waited too long has failed by that, whatever the last reply was."""
+    reply = tried.replies.get(recipient.address)
+    status = reply.status if reply else "4.0.0"
+    expired = recipient.state == "failed" and status.startswith("4")
+    host = HOST.match(reply.remote) if reply and reply.remote.count(":") < 2 else None
+    return Failure(
+        recipient=recipient.address,
+        status="5.4.7" if expired else status,
+        diagnostic=recipient.reply,
+        remote=host[1] if host else "",
+    )

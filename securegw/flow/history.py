@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 KINDS = {"done": "delivered", "failed": "failed", "waiting": "deferred"}
 
 
+def accepted(item: Item) -> Step:
+    """How a mail came: from whom, by which door, how large."""
+    came = _event(item, "accepted", item.sender, item.received, {**item.source, "size": item.size})
+    return events.record_many, [came]
+
+
 def decided(item: Item, decisions: Iterable[tuple[Address, Decision]], now: float) -> Step:
     """Every decision with its reason and its rule."""
     return events.record_many, [_event(item, "decision", to.key, now, in_short(each)) for to, each in decisions]

@@ -1,7 +1,7 @@
 """Takes a mail in: who may send what to whom, and nothing is answered 250 before it is durable (REL2).
 
 Not a judge of content: rules speak later, on the journey. All doors hand mails in here, the portal's answers too.
-RFC 5321 4.5.3 (limits), 6.3 (loops).
+RFC 5321 4.5.3 (limits), 6.3 (loops), RFC 6409 6.1 (whose sender somebody who signed in may use).
 """
 
 from __future__ import annotations
@@ -15,26 +15,34 @@ import txaio
 
 from securegw import config
 from securegw.config import setting
+from securegw.flow.circles import Circles
 from securegw.flow.claims import BODY
+from securegw.flow.room import Room, folder_of
+from securegw.fresh import Fresh
 from securegw.mail import message as messages
-from securegw.mail.errors import MailLoop, RelayDenied, TooBig
-from securegw.mail.trace import received_line
+from securegw.mail.errors import MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
+from securegw.pages.rates import network_of
+from securegw.policy.patterns import addresses_test
 from securegw.store import queue
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
+    from securegw.accounts import Accounts
     from securegw.crypto.seal import MasterKey
     from securegw.flow.claims import Claims
     from securegw.flow.places import Places
+    from securegw.flow.recipients import Recipients
     from securegw.mail.address import Address
-    from securegw.mail.envelope import Envelope, Source
+    from securegw.mail.envelope import Envelope, Source, Wishes
     from securegw.store.database import Database
+    from securegw.store.logins import Login
     from securegw.workers import Work
 
 log = txaio.make_logger()
 
 INLINE = 64 << 10
+ALL_OF_OURS = "*"
 
 
 @attrs.frozen
@@ -46,12 +54,34 @@ class IntakeSettings:
         default=("127.0.0.0/8", "::1/128"),
         help="Networks of your own mail servers: they may send to everybody. Others reach managed domains only.",
     )
+    relay_certificates: tuple[str, ...] = setting(
+        config.list_of(config.text),
+        default=(),
+        help="Client certificates of your own mail servers: their SHA-256 fingerprints, or the names in them.",
+    )
     size_limit: int = setting(config.size, default="50 MB", help="The largest mail that is taken.")
     recipients_limit: int = setting(
         config.number(100, 100_000), default=1000, help="The most recipients of one mail (RFC 5321 4.5.3.1.8)."
     )
     hops_limit: int = setting(
         config.number(10, 200), default=50, help="The most Received fields; beyond it a mail goes in a circle."
+    )
+    passes_limit: int = setting(
+        config.number(1, 50), default=5, help="How often a mail may pass this gateway; beyond it it goes in a circle."
+    )
+    free_space: int = setting(
+        config.size, default="1 GB", help="Free space that is left on the disk; three times a mail's size is always."
+    )
+    queue_limit: int = setting(
+        config.number(100, 100_000_000), default=100_000, help="The most mails in the queue; more have to wait outside."
+    )
+    call_time: float = setting(
+        config.duration,
+        default="10s",
+        help="How long an inside server may think about whether a recipient exists; then the recipient is taken.",
+    )
+    call_connections: int = setting(
+        config.number(1, 100), default=5, help="Connections to one inside server to ask for recipients."
     )
 
 
@@ -66,6 +96,26 @@ class Intake:
     database: Database
     master: MasterKey
     workers: Work
+    accounts: Accounts | None = None
+    recipients: Recipients | None = None
+    room: Room = attrs.field()
+    circles: Circles = attrs.field(init=False)
+    logins: Fresh[Login | None] = attrs.field(init=False)
+
+    @room.default
+    def _room(self) -> Room:
+        return Room(
+            floor=self.settings.free_space,
+            most=self.settings.queue_limit,
+            database=self.database,
+            workers=self.workers,
+            now=self.claims.reactor.seconds,
+            folder=folder_of(self.database),
+        )
+
+    def __attrs_post_init__(self) -> None:
+        self.circles = Circles(self.host, self.master, self.settings.passes_limit)
+        self.logins = Fresh(self.claims.reactor.seconds)
 
     @property
     def size_limit(self) -> int:
@@ -75,16 +125,54 @@ class Intake:
     def recipients_limit(self) -> int:
         return self.settings.recipients_limit
 
+    async def sign_in(self, source: Source, name: str, password: str) -> Source:
+        """The source as that of a person, who may relay; raises WrongPassword or TooManyTries."""
+        if self.accounts is None:
+            raise WrongPassword
+        person = await self.accounts.check_login(name, password, network_of(source.address))
+        log.info("{person} has signed in from {peer}", person=person, peer=source.address)
+        return attrs.evolve(source, person=person, inside=True)
+
+    async def vouch(self, source: Source, names: tuple[str, ...], fingerprint: str) -> Source:
+        """The source as one of ours if its client certificate is named in the settings, else as it was.
+
+        ``names`` are those that the door has proved under an authority it trusts; a fingerprint proves itself.
+        """
+        shown = {_fold(fingerprint), *map(_fold, names)} - {""}
+        if shown.isdisjoint(map(_fold, self.settings.relay_certificates)):
+            return source
+        return attrs.evolve(source, inside=True)
+
     async def sender(self, source: Source, sender: Address | None, size: int | None) -> None:
         """May this peer begin a mail from this sender? ``size`` is what it announced, in bytes."""
         if size is not None and size > self.settings.size_limit:
             raise TooBig
+        self.room.check(size or 0)
+        if source.inside and source.person and sender is not None:
+            await self._check_own(source.person, sender)
+
+    async def _check_own(self, person: str, sender: Address) -> None:
+        """Who has signed in writes under his own addresses; the null sender is everybody's (RFC 6409 6.1)."""
+        if not self.logins.knows(person) and self.accounts is not None:
+            self.logins.keep(person, await self.accounts.login(person))
+        login = self.logins[person] if self.logins.knows(person) else None
+        if login is None or not self._may_use(login.senders or (ALL_OF_OURS,), sender):
+            log.info("{person} may not send as {sender}", person=person, sender=str(sender))
+            raise UnknownSender("You may not send under this address.")
+
+    def _may_use(self, senders: tuple[str, ...], sender: Address) -> bool:
+        if ALL_OF_OURS in senders and self.places.manages(sender):
+            return True
+        return addresses_test(each.lower() for each in senders)(sender.key)
 
     async def recipient(self, source: Source, sender: Address | None, recipient: Address) -> None:
         """May this peer send to this recipient? Our networks to everybody, everybody to managed domains."""
-        if not (source.inside or self.places.manages(recipient)):
+        ours = self.places.manages(recipient)
+        if not (source.inside or ours):
             log.info("relaying to {domain} denied to {peer}", domain=recipient.domain, peer=source.address)
             raise RelayDenied
+        if ours and self.recipients is not None:
+            await self.recipients.check(recipient)
 
     def is_inside(self, address: str) -> bool:
         """Whether a peer's address lies in one of the named networks."""
@@ -100,11 +188,13 @@ class Intake:
         if len(raw) > self.settings.size_limit:
             raise TooBig
         message = messages.read(raw)
-        if message.count("Received") > self.settings.hops_limit:
+        if message.count("Received") > self.settings.hops_limit or self.circles.is_in_one(message):
             raise MailLoop
-        complete = messages.prepend(raw, received_line(envelope, self.host))
+        self.room.check(len(raw))
+        complete = messages.prepend(raw, self.circles.received_line(envelope))
         entry = await self._entry(envelope, complete, message.first("Message-ID") or "")
         await self.workers.settle(self.database.write_many(queue.put, entry))
+        self.room.taken(len(raw))
         log.info(
             "accepted {trace} from {peer} for {count} recipients, {size} bytes",
             trace=envelope.trace,
@@ -123,7 +213,7 @@ class Intake:
             kind="accepted",
             trace=envelope.trace,
             sender=str(envelope.sender) if envelope.sender else "",
-            recipients=tuple(queue.Recipient(str(address)) for address in envelope.recipients),
+            recipients=tuple(_row(address, envelope.wishes.get(address)) for address in envelope.recipients),
             source=source_record(envelope),
             size=len(raw),
             received=envelope.received,
@@ -148,4 +238,18 @@ def source_record(envelope: Envelope) -> dict[str, object]:
     """What the queue row keeps of an envelope's source."""
     record = attrs.asdict(envelope.source)
     record.update(eight_bit=envelope.eight_bit, utf8=envelope.utf8)
+    told = {str(address): [wish.notify, wish.original] for address, wish in envelope.wishes.items()}
+    wished = {"ret": envelope.ret, "envid": envelope.envid, "wishes": told}
+    record.update({name: value for name, value in wished.items() if value})
     return record
+
+
+def _row(address: Address, wish: Wishes | None) -> queue.Recipient:
+    if wish is None:
+        return queue.Recipient(str(address))
+    return queue.Recipient(str(address), notify=wish.notify, original=wish.original)
+
+
+def _fold(name: str) -> str:
+    """Names in any case; fingerprints with or without colons."""
+    return name.replace(":", "").strip().lower()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 import txaio
 
+from securegw.flow import history
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
 from securegw.store import queue
@@ -58,12 +59,13 @@ class Journey:
 
     async def _commit(self, accepted: Accepted, treatment: Treatment) -> None:
         item = accepted.item
+        came = () if item.note else (history.accepted(item),)  # one that has waited was told of before
         treated = queue.Treated(
             id=item.id,
             session=item.session or 0,
             stays=treatment.stays,
             entries=tuple(finished.entry for finished in treatment.finished),
-            also=treatment.also,
+            also=(*came, *treatment.also),
             direction=item.direction,
             keep=True,
             now=self.now(),

@@ -58,7 +58,7 @@ class Places:
         """The way to an address: its own domain's, a domain's route, the route for all, else by MX."""
         ours = self.picture.domains.get(address.domain)
         if ours is not None:
-            return Route(pattern=ours.name, hop=ours.route, tls=ours.tls)
+            return Route(pattern=ours.name, hop=ours.route, tls=ours.tls, fingerprints=ours.fingerprints)
         routes = self.picture.routes
         return routes.get(address.domain) or routes.get("*") or BY_MX
 

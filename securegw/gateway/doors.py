@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from securegw.tls import BadCertificate, ServerTLS
 
 log = txaio.make_logger()
 
+CLEANING = 600.0
+
 # What an operator can mend: one line says it, no traceback.
 EXPECTED = (BadCertificate, CannotListenError, DatabaseTaken, MailError, NewerSchema, OSError)
 
@@ -43,10 +46,12 @@ class Server:
     factory: Callable[[House, Any], Any]
 
 
-def _smtp(house: House, reactor: Any) -> Any:
+def _smtp(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
     own = house.settings.smtp
     tls = None if own.certificate is None or own.key is None else _server_tls(own.certificate, own.key)
-    return smtp_factory(house.intake, own, tls, house.settings.gateway.host, reactor)
+    if implicit_tls and tls is None:
+        raise BadCertificate("[smtp] listen_tls needs a certificate and a key")
+    return smtp_factory(house.intake, own, tls, house.settings.gateway.host, reactor, implicit_tls=implicit_tls)
 
 
 def _portal(house: House, reactor: Any) -> Any:
@@ -62,6 +67,7 @@ def _server_tls(certificate: Path, key: Path) -> ServerTLS:
 
 SERVERS = (
     Server("smtp", lambda settings: settings.smtp.listen, _smtp),
+    Server("smtps", lambda settings: settings.smtp.listen_tls, partial(_smtp, implicit_tls=True)),
     Server("portal", lambda settings: settings.portal.listen, _portal),
 )
 
@@ -86,13 +92,22 @@ class Doors(Service):
         self.house = house = build_rooms(self.settings, self.reactor)
         await open_rooms(house)
         for server in SERVERS:
-            factory = server.factory(house, self.reactor)
-            for number, listen in enumerate(server.listen(self.settings)):
-                port = await serverFromString(self.reactor, listen).listen(factory)
-                self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port
+            await self._open_door(house, server)
         self._every(POLL, lambda: _look(house))
         self._every(RENEW, house.claims.renew)
+        self._every(CLEANING, house.retention.tick)
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
+
+    async def _open_door(self, house: House, server: Server) -> None:
+        """Open all listeners of a door and note where: a next hop that leads there would lead in a circle."""
+        listens = server.listen(self.settings)
+        factory = server.factory(house, self.reactor) if listens else None
+        for number, listen in enumerate(listens):
+            port = await serverFromString(self.reactor, listen).listen(factory)
+            self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port
+            host: Any = port.getHost()
+            if server.factory is not _portal and hasattr(host, "port"):
+                house.doors.append((host.host, host.port))
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:
         clock = TimerService(seconds, _in_turn(work))

@@ -10,12 +10,15 @@ from typing import Any
 import attrs
 
 from securegw.accounts import Accounts
+from securegw.clients.call_ahead import CallAhead
+from securegw.clients.hop import Place
 from securegw.clients.mx import Resolver
 from securegw.clients.relay import Relay
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey, load_master_key
 from securegw.flow.claims import Claims
 from securegw.flow.delivery import Delivery
+from securegw.flow.hours import Hours
 from securegw.flow.incoming import Incoming
 from securegw.flow.intake import Intake
 from securegw.flow.journey import Journey
@@ -23,12 +26,16 @@ from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
 from securegw.flow.places import Places
+from securegw.flow.recipients import Recipients
+from securegw.flow.retention import Retention
+from securegw.flow.ways import Ways
 from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
+from securegw.tls import ClientTLS
 from securegw.workers import Work, Workers
 
 
@@ -53,7 +60,9 @@ class House:
     incoming: Incoming
     journey: Journey
     delivery: Delivery
+    retention: Retention
     relay: Any
+    doors: list[Place]
 
 
 def furnish(
@@ -64,10 +73,13 @@ def furnish(
     workers: Any,
     master: MasterKey,
     relay: Any,
-    resolver: Any,
+    ways: Ways,
+    caller: Any,
+    hours: Hours,
+    doors: list[Place],
     cost: Cost,
 ) -> House:
-    """Build all rooms in floor order."""
+    """Build all rooms in floor order. ``doors`` is where our own listeners are noted once they are open."""
     now: Callable[[], float] = reactor.seconds
     own = settings.gateway
     texts = Texts()
@@ -77,7 +89,19 @@ def furnish(
     places = Places(database, workers)
     claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
     notices = Notices(own.host, own.language, texts, master, claims)
+    recipients = Recipients(
+        seconds=settings.intake.call_time,
+        connections=settings.intake.call_connections,
+        places=places,
+        ways=ways,
+        caller=caller,
+        database=database,
+        workers=workers,
+        clock=reactor,
+    )
     intake = Intake(
+        accounts=accounts,
+        recipients=recipients,
         settings=settings.intake,
         host=own.host,
         places=places,
@@ -127,7 +151,8 @@ def furnish(
     delivery = Delivery(
         settings=settings.delivery,
         places=places,
-        resolver=resolver,
+        ways=ways,
+        hours=hours,
         relay=relay,
         notices=notices,
         claims=claims,
@@ -155,7 +180,9 @@ def furnish(
         incoming,
         journey,
         delivery,
+        Retention(settings=settings.retention, database=database, workers=workers, now=now, hours=hours),
         relay,
+        doors,
     )
 
 
@@ -170,14 +197,19 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
     except BaseException:
         database.close()
         raise
+    tls, resolver = ClientTLS(settings.relay.authorities), Resolver(reactor)
+    doors: list[Place] = []
     return furnish(
         settings,
         reactor,
         database=database,
         workers=Workers(reactor, settings.workers),
         master=master,
-        relay=Relay(reactor, own.host, settings.relay),
-        resolver=Resolver(reactor),
+        relay=Relay(reactor, own.host, settings.relay, tls=tls, resolver=resolver, doors=doors),
+        ways=Ways(own.host, resolver, master),
+        caller=CallAhead(reactor, own.host, tls=tls, resolver=resolver, doors=doors),
+        hours=Hours(reactor.seconds),
+        doors=doors,
         cost=Cost(),
     )
 

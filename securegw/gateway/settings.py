@@ -11,6 +11,7 @@ from securegw.clients.relay import RelaySettings
 from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
+from securegw.flow.retention import RetentionSettings
 from securegw.pages import PortalSettings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
@@ -52,5 +53,6 @@ class Settings:
     delivery: DeliverySettings = section(DeliverySettings)
     relay: RelaySettings = section(RelaySettings)
     portal: PortalSettings = section(PortalSettings)
+    retention: RetentionSettings = section(RetentionSettings)
     workers: WorkersSettings = section(WorkersSettings)
     log: LogSettings = section(LogSettings)

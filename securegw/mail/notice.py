@@ -1,23 +1,24 @@
 """Notices: what became of a mail, for its sender's eyes and programs.
 
-Not for decrypted content: of the mail itself a notice returns header fields only (threats 5.5.32). RFC 3464,
-RFC 6522, RFC 6533 3, RFC 3834 2, RFC 5321 6.1.
+Not for decrypted content: of the mail itself a notice returns header fields only, whatever RET said (threats
+5.5.32). RFC 3461 6, RFC 3464, RFC 6522, RFC 6533 3, RFC 3834 2, RFC 5321 6.1.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.compose import alternatives, around, message_id, multipart, part, raw_text_part, wire_lines
-from securegw.mail.message import Message, field_line, read, without
+from securegw.mail.message import Message, field_line, read, wire_date, without
 from securegw.mail.texts import Texts
 from securegw.mail.words import decode_words, plain_line
 
-TEMPLATES = {"failed": "notice", "delayed": "delayed"}
+TEMPLATES = {"failed": "notice", "delayed": "delayed", "relayed": "relayed"}
+CLASSES = {"failed": "5", "delayed": "4"}
 RETURNED = 32 * 1024
 LINE = 500
 
@@ -25,6 +26,8 @@ _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _REPLY = re.compile(r"[245]\d\d(?:[ -]|\Z)")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_ORIGINAL = re.compile(r"([A-Za-z0-9-]{1,40});([!-~]{1,500})")
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _ROBOT = re.compile(r"mailer-daemon|listserv|majordomo|owner-.*|.*-(?:request|owner|bounces?)(?:[+=].*)?")
 _LISTS = ("list-id", "list-post", "list-help", "list-unsubscribe", "list-subscribe", "list-owner")
 _BULK = ("bulk", "list", "junk")
@@ -33,10 +36,12 @@ _KEPT_BACK = ("x-securegw-*", "disposition-notification-to", "return-receipt-to"
 
 # What an enhanced status means to a person (RFC 3463 3); the longest beginning of it counts.
 _MEANINGS = {
+    "2": "The mail server of the recipient has taken the mail.",
     "5": "The mail server of the recipient has refused the mail.",
     "4": "The mail server of the recipient could not take the mail now.",
     "4.4.1": "The mail server of the recipient cannot be reached.",
     "4.4.7": "The mail could not be delivered in time.",
+    "5.4.7": "The mail could not be delivered in time.",
     "5.1.1": "The recipient's mailbox does not exist.",
     "5.1.2": "The domain of the recipient does not exist or takes no mail.",
     "5.1.10": "The domain of the recipient does not exist or takes no mail.",
@@ -52,7 +57,10 @@ _MEANINGS = {
 
 @attrs.frozen
 class Failure:
-    """What happened for one recipient. ``sentence`` is ours, in English; ``diagnostic`` what a server replied."""
+    """What happened for one recipient. ``sentence`` is ours, in English; ``diagnostic`` what a server replied.
+
+    ``original`` is the ORCPT that the sender gave, as it stood on the wire.
+    """
 
     recipient: str
     status: str = "5.0.0"
@@ -60,6 +68,17 @@ class Failure:
     action: str = "failed"
     remote: str = ""
     sentence: str = ""
+    original: str = ""
+
+
+@attrs.frozen
+class Facts:
+    """What the report says of the mail as a whole; ``envid`` is ENVID as it stood on the wire, times are Unix time."""
+
+    envid: str = ""
+    arrived: float | None = None
+    tried: float | None = None
+    until: float | None = None
 
 
 @attrs.frozen
@@ -94,8 +113,12 @@ def write_notice(
     kind: str = "failed",
     language: str = "en",
     date: float,
+    facts: Facts = Facts(),
 ) -> bytes:
-    """A multipart/report for the sender of a mail (RFC 6522 3); its own envelope sender must be null."""
+    """A multipart/report for the sender of a mail (RFC 6522 3); its own envelope sender must be null.
+
+    ``kind`` is failed, delayed, or relayed: handed to a server that sends no notices itself (RFC 3461 6.2.7.1).
+    """
     original = read(original_header)
     text = texts.mail(
         TEMPLATES[kind],
@@ -104,7 +127,7 @@ def write_notice(
         subject=_shown_subject(original),
         reports=[_report(texts, failure, language) for failure in failures],
     )
-    status = part("message/delivery-status", _status_fields(host, failures, kind))
+    status = part("message/delivery-status", _status_fields(host, failures, kind, facts))
     returned = raw_text_part("text/rfc822-headers", _returned(original))
     report = [alternatives(text), status, returned]
     fields: dict[str, str | Mailbox | Address] = {
@@ -152,24 +175,48 @@ def _one_line(text: str) -> str:
 # --- the part for programs (RFC 3464 2) ---------------------------------------------------------------------------
 
 
-def _status_fields(host: str, failures: Sequence[Failure], kind: str) -> bytes:
-    groups = [field_line("Reporting-MTA", f"dns; {host}")]
-    groups += [_recipient_fields(failure, kind) for failure in failures]
+def _status_fields(host: str, failures: Sequence[Failure], kind: str, facts: Facts) -> bytes:
+    groups = [_lines({
+        "Original-Envelope-Id": _one_line(decode_xtext(facts.envid)),
+        "Reporting-MTA": f"dns; {host}",
+        "Arrival-Date": _moment(facts.arrived),
+    })]  # fmt: skip
+    groups += [_recipient_fields(failure, kind, facts) for failure in failures]
     return b"\r\n".join(groups)
 
 
-def _recipient_fields(failure: Failure, kind: str) -> bytes:
-    action = "delayed" if kind == "delayed" else failure.action
-    fields = {
+def _recipient_fields(failure: Failure, kind: str, facts: Facts) -> bytes:
+    action = kind if kind != "failed" else failure.action
+    return _lines({
+        "Original-Recipient": _original(failure.original),
         "Final-Recipient": _typed_address(failure.recipient),
         "Action": action,
         "Status": _status(failure.status, action),
-    }
-    if _HOST.fullmatch(failure.remote):
-        fields["Remote-MTA"] = f"dns; {failure.remote}"
-    if failure.diagnostic:
-        fields["Diagnostic-Code"] = _diagnostic_code(failure.diagnostic)
-    return b"".join(field_line(name, value) for name, value in fields.items())
+        "Remote-MTA": f"dns; {failure.remote}" if _HOST.fullmatch(failure.remote) else "",
+        "Diagnostic-Code": _diagnostic_code(failure.diagnostic) if failure.diagnostic else "",
+        "Last-Attempt-Date": _moment(facts.tried),
+        "Will-Retry-Until": _moment(facts.until) if kind == "delayed" else "",
+    })  # fmt: skip
+
+
+def _lines(fields: Mapping[str, str]) -> bytes:
+    """The fields that have a value."""
+    return b"".join(field_line(name, value) for name, value in fields.items() if value)
+
+
+def _moment(moment: float | None) -> str:
+    return "" if moment is None else wire_date(moment)
+
+
+def decode_xtext(text: str) -> str:
+    """What ENVID and ORCPT stand for (RFC 3461 4); letters beyond ASCII do not pass."""
+    return _XTEXT.sub(lambda match: chr(int(match[1], 16)), text).encode("ascii", "replace").decode("ascii")
+
+
+def _original(original: str) -> str:
+    """ORCPT as a field (RFC 3464 2.3.1); nothing if it is none."""
+    found = _ORIGINAL.fullmatch(original)
+    return f"{found[1].lower()}; {_one_line(decode_xtext(found[2]))}" if found else ""
 
 
 def _typed_address(recipient: str) -> str:
@@ -186,7 +233,7 @@ def _escaped(letter: str) -> str:
 
 def _status(status: str, action: str) -> str:
     """A status of the class that the action has; programs trust the class most."""
-    wanted = {"failed": "5", "delayed": "4"}.get(action, "2")
+    wanted = CLASSES.get(action, "2")
     if not _STATUS.fullmatch(status):
         return f"{wanted}.0.0"
     return f"{wanted}{status[1:]}"

@@ -1,7 +1,7 @@
 """Who may connect: how many connections there are, how many from one address, and how many of them a minute.
 
-Not a firewall, and it knows nobody by name. One table for one listener. An IPv6 peer counts as its /64, since
-everybody has a whole one (RFC 6177 2).
+Not a firewall, and it knows nobody by name: who it is told to know - the named relay networks - only counts in the
+whole. An IPv6 peer counts as its /64, since everybody has a whole one (RFC 6177 2).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import attrs
+
+from securegw.servers.smtp_counters import OPEN, STRESS
 
 
 @attrs.frozen
@@ -23,30 +25,30 @@ class Room:
 
 
 class Doorkeeper:
-    """Counts connections in and out; ``enter`` says why somebody must stay outside, or ""."""
+    """Counts connections in and out; ``enter`` says why somebody must stay outside, or "".
 
-    def __init__(self, room: Room, now: Callable[[], float]) -> None:
+    ``stressed`` begins when more than four fifths of the room are taken and ends below three fifths, so that it does
+    not flap. ``door`` is its name among the gauges.
+    """
+
+    def __init__(self, room: Room, now: Callable[[], float], door: str = "smtp") -> None:
+        self.stressed = False
+        self.count = 0
         self._room = room
         self._now = now
         self._inside: Counter[str] = Counter()
         self._lately: Counter[str] = Counter()
         self._minute = 0
+        OPEN.labels(door).set_function(lambda: self.count)
+        STRESS.labels(door).set_function(lambda: self.stressed)
 
-    @property
-    def count(self) -> int:
-        return self._inside.total()
-
-    @property
-    def crowded(self) -> bool:
-        """More than four fifths of the room is taken: time to be less patient."""
-        return self.count * 5 > self._room.total * 4
-
-    def enter(self, address: str) -> str:
-        """Let the peer in and return "", or return the reason why not."""
+    def enter(self, address: str, *, known: bool = False) -> str:
+        """Let the peer in and return "", or return the reason why not; who is known has no share to exceed."""
         key = _network(address)
-        if reason := self._objection(key):
+        if reason := self._objection(key, known):
             return reason
         self._inside[key] += 1
+        self._changed(1)
         return ""
 
     def leave(self, address: str) -> None:
@@ -55,15 +57,24 @@ class Doorkeeper:
         self._inside[key] -= 1
         if not self._inside[key]:
             del self._inside[key]
+        self._changed(-1)
 
-    def _objection(self, key: str) -> str:
+    def _changed(self, by: int) -> None:
+        self.count += by
+        taken, room = self.count * 5, self._room.total
+        self.stressed = taken > room * 4 or (self.stressed and taken >= room * 3)
+
+    def _objection(self, key: str, known: bool) -> str:
+        if self.count >= self._room.total:
+            return "too many connections"
+        return "" if known else self._own_share(key)
+
+    def _own_share(self, key: str) -> str:
         minute = int(self._now() // 60)
         if minute != self._minute:
             self._lately.clear()
             self._minute = minute
         self._lately[key] += 1
-        if self.count >= self._room.total:
-            return "too many connections"
         if self._inside[key] >= self._room.per_address:
             return "too many connections from this address"
         if self._lately[key] > self._room.per_minute:

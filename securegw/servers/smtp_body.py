@@ -1,12 +1,57 @@
-"""The text after DATA: collected in bulk up to CRLF.CRLF, bounded, with its dots unstuffed.
+"""The text of a message, collected in bulk: after DATA up to CRLF.CRLF, after BDAT by its announced size.
 
 Not a reader of lines: a line may be as long as the message, and nothing inside the text ever changes the mode
-of the dialogue. Obeys RFC 5321 2.3.8 (only CRLF ends a line), 4.1.1.4 (end of data) and 4.5.2 (transparency).
+of the dialogue. Obeys RFC 5321 2.3.8 (only CRLF ends a line), 4.1.1.4 (end of data), 4.5.2 (transparency) and
+RFC 3030 2 (BDAT).
 """
 
 from __future__ import annotations
 
 END = b"\r\n.\r\n"
+SMALL, LARGE = 512, 65536
+
+
+class Pieces:
+    """A text as it comes. Large pieces are kept as they are, small ones together: a byte each must not cost fifty."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._large: list[bytes] = []
+        self._small = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if len(data) >= SMALL and not self._small:
+            self._large.append(data)
+        else:
+            self._small += data
+            if len(self._small) >= LARGE:
+                self._settle()
+
+    def clear(self) -> None:
+        self._large.clear()
+        self._small.clear()
+
+    def take(self, but: int = 0) -> bytes:
+        """The whole text without its last ``but`` bytes; it is not kept any longer."""
+        self._settle()
+        self._cut(but)
+        text = b"".join(self._large)
+        self._large.clear()
+        return text
+
+    def _settle(self) -> None:
+        if self._small:
+            self._large.append(bytes(self._small))
+            self._small.clear()
+
+    def _cut(self, count: int) -> None:
+        """Take ``count`` bytes off the end, though they may lie in several pieces."""
+        while count and self._large:
+            last = self._large.pop()
+            if len(last) > count:
+                self._large.append(last[:-count])
+            count -= min(count, len(last))
 
 
 class BodyReader:
@@ -17,19 +62,22 @@ class BodyReader:
     """
 
     def __init__(self, limit: int) -> None:
-        self.size = 0
         # Stuffing makes the line ".CRLF" a third longer, any other less; SIZE does not count it (RFC 1870 5).
         self._limit = limit * 4 // 3 + 3
-        self._chunks: list[bytes] = []
+        self._pieces = Pieces()
         self._tail = b"\r\n"  # the line end of DATA itself: a text may begin with its end
 
     @property
+    def size(self) -> int:
+        return self._pieces.size
+
+    @property
     def overflowed(self) -> bool:
-        return self.size > self._limit
+        return self._pieces.size > self._limit
 
     @property
     def hopeless(self) -> bool:
-        return self.size > 2 * self._limit
+        return self._pieces.size > 2 * self._limit
 
     def feed(self, data: bytes) -> bytes | None:
         """Take a piece of the stream; None until the end came, then what follows the end."""
@@ -42,9 +90,7 @@ class BodyReader:
 
     def text(self) -> bytes:
         """The whole text, with the CRLF of its last line, as its author wrote it (RFC 5321 4.5.2)."""
-        self._cut(3)
-        raw = b"".join(self._chunks)
-        self._chunks.clear()
+        raw = self._pieces.take(but=3)
         if b"\r\n." in raw:
             raw = raw.replace(b"\r\n.", b"\r\n")
         return raw[1:] if raw.startswith(b".") else raw
@@ -59,17 +105,36 @@ class BodyReader:
         return at + len(END) if at >= 0 else None
 
     def _keep(self, data: bytes) -> None:
-        self.size += len(data)
         self._tail = (self._tail + data)[-4:] if len(data) < 4 else data[-4:]
+        self._pieces.add(data)
         if self.overflowed:
-            self._chunks.clear()
-        else:
-            self._chunks.append(data)
+            self._pieces.clear()
 
-    def _cut(self, count: int) -> None:
-        """Take ``count`` bytes off the end, though they may lie in several chunks."""
-        while count and self._chunks:
-            last = self._chunks.pop()
-            if len(last) > count:
-                self._chunks.append(last[:-count])
-            count -= min(count, len(last))
+
+class ChunkReader:
+    """Eats one chunk after BDAT, into ``pieces`` or, where they are None, into nothing."""
+
+    hopeless = False  # its end is known
+
+    def __init__(self, size: int, pieces: Pieces | None) -> None:
+        self._left = size
+        self._taken = 0
+        self._pieces = pieces
+
+    @property
+    def complete(self) -> bool:
+        return not self._left
+
+    @property
+    def size(self) -> int:
+        """What there is of the text, this chunk and those before it."""
+        return self._taken if self._pieces is None else self._pieces.size
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take a piece of the stream; None until the chunk is complete, then what follows it."""
+        taken = data[: self._left]
+        self._left -= len(taken)
+        self._taken += len(taken)
+        if self._pieces is not None:
+            self._pieces.add(taken)
+        return None if self._left else data[len(taken) :]

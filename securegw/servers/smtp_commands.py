@@ -1,28 +1,33 @@
 """The grammar of SMTP commands: a line becomes a verb and its argument, a path or its parameters.
 
-Not the dialogue: nothing here knows what came before. Obeys RFC 5321 4.1.1 and 4.1.2, RFC 1870 3 (SIZE) and
-RFC 6152 2 (BODY). What breaks the grammar raises ``Complaint`` with the reply to give.
+Not the dialogue: nothing here knows what came before, nor what a parameter means (smtp_parameters). Obeys RFC 5321
+4.1.1 and 4.1.2, RFC 6531 3.3 and 3.5 (addresses in UTF-8) and RFC 3030 2 (BDAT). What breaks the grammar raises
+``Complaint`` with the reply to give.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 
 from securegw.mail.address import Address, parse_path
 from securegw.mail.errors import BadAddress
 
+SENTENCE_LIMIT = 400
+
 
 @attrs.frozen
 class Reply:
-    """What the client hears: a code (RFC 5321 4.2), an enhanced status (RFC 3463) or "", a sentence."""
+    """What the client hears: a code (RFC 5321 4.2), an enhanced status (RFC 3463) or "", a sentence.
+
+    ``reason`` is the word under which a refusal is counted.
+    """
 
     code: int
     status: str
     sentence: str
+    reason: str = attrs.field(default="", eq=False)
 
     @property
     def positive(self) -> bool:
@@ -34,30 +39,25 @@ class Reply:
 
     def wire(self) -> bytes:
         """One line; a sentence is made printable and short, whoever wrote it."""
-        words = " ".join(re.sub(r"[^\x20-\x7e]", " ", self.sentence).split())[:400]
-        line = " ".join(part for part in (str(self.code), self.status, words) if part)
-        return f"{line}\r\n".encode("ascii")
+        words = self.sentence
+        if not (words.isascii() and words.isprintable() and len(words) <= SENTENCE_LIMIT):
+            words = " ".join(re.sub(r"[^\x20-\x7e]", " ", words).split())[:SENTENCE_LIMIT]
+        status = f" {self.status}" if self.status else ""
+        return f"{self.code}{status} {words}\r\n".encode("ascii")
 
 
 class Complaint(Exception):
     """A command that is answered with an error and changes nothing."""
 
-    def __init__(self, code: int, status: str, sentence: str) -> None:
-        self.reply = Reply(code, status, sentence)
+    def __init__(self, code: int, status: str, sentence: str, reason: str = "bad-command") -> None:
+        self.reply = Reply(code, status, sentence, reason)
         super().__init__(sentence)
-
-
-@attrs.frozen
-class Terms:
-    """The parameters of MAIL that we understood."""
-
-    size: int | None = None
-    eight_bit: bool = False
 
 
 # One or more spaces after the colon are wrong, but common; the path itself is read strictly by mail.address.
 _PATH = re.compile(r' *<((?:"(?:[^"\\]|\\.)*"|[^"<> ])*)>(?: (.*))?$')
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?$")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\u0080-\U0010ffff]+))?")
+_CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -88,56 +88,34 @@ def split_path(word: str, argument: str) -> tuple[str, dict[str, str]]:
 
 def _read_parameters(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for piece in text.split():
-        match = _PARAMETER.match(piece)
+    for piece in filter(None, text.split(" ")):
+        match = _PARAMETER.fullmatch(piece)
         if not match or match[1].upper() in found:
             raise Complaint(501, "5.5.4", "The parameters are not well-formed")
         found[match[1].upper()] = match[2] or ""
     return found
 
 
-def read_sender(path: str) -> Address | None:
+def read_sender(path: str, *, utf8: bool = False) -> Address | None:
     """The address after MAIL FROM; ``<>`` is the null sender (RFC 5321 4.5.5)."""
-    return _read_address(path) if path else None
+    return _read_address(path, utf8) if path else None
 
 
-def read_recipient(path: str, host: str) -> Address:
+def read_recipient(path: str, host: str, *, utf8: bool = False) -> Address:
     """The address after RCPT TO; ``<postmaster>`` is ours (RFC 5321 4.5.1)."""
-    return _read_address(f"postmaster@{host}" if path.lower() == "postmaster" else path)
+    return _read_address(f"postmaster@{host}" if path.lower() == "postmaster" else path, utf8)
 
 
-def _read_address(path: str) -> Address:
+def _read_address(path: str, utf8: bool) -> Address:
+    if not utf8 and not path.isascii():
+        raise Complaint(553, "5.6.7", "Such an address needs SMTPUTF8", BadAddress.reason)
     try:
-        return parse_path(path)
+        return parse_path(path, utf8=utf8)
     except BadAddress as error:
-        raise Complaint(error.code, error.status, error.sentence) from None
+        raise Complaint(error.code, error.status, error.sentence, error.reason) from None
 
 
-def _size(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,64}", value):
-        raise Complaint(501, "5.5.4", "SIZE is a number of bytes")
-    return int(value)
-
-
-def _body(value: str) -> bool:
-    if value.upper() not in {"7BIT", "8BITMIME"}:
-        raise Complaint(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
-    return value.upper() == "8BITMIME"
-
-
-# parameter -> (attribute of Terms, reader); a new extension of MAIL is a row here
-MAIL_PARAMETERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "SIZE": ("size", _size),
-    "BODY": ("eight_bit", _body),
-}
-
-
-def read_terms(parameters: Mapping[str, str]) -> Terms:
-    """The parameters of MAIL; an unknown one is refused, never ignored (RFC 5321 4.1.1.11)."""
-    found: dict[str, Any] = {}
-    for key, value in parameters.items():
-        if key not in MAIL_PARAMETERS:
-            raise Complaint(555, "5.5.4", "MAIL has a parameter that we do not know")
-        attribute, read = MAIL_PARAMETERS[key]
-        found[attribute] = read(value)
-    return Terms(**found)
+def read_chunk(argument: str) -> tuple[int, bool] | None:
+    """The size of the chunk after BDAT and whether it is the last; None if nobody knows where the chunk ends."""
+    match = _CHUNK.fullmatch(argument)
+    return (int(match[1]), match[2] is not None) if match else None

@@ -5,17 +5,24 @@ Values only. Nothing here does anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import attrs
 
 from securegw.mail.address import Address
-from securegw.servers.smtp_commands import Terms
+from securegw.mail.envelope import Wishes
+from securegw.servers.smtp_parameters import Terms
+from securegw.servers.smtp_sign_in import Credentials
+
+
+def _calm() -> bool:
+    return False
 
 
 @attrs.frozen
 class Bounds:
-    """What this server allows: names, sizes, and how much nonsense it listens to."""
+    """What this server allows: names, sizes, and how much nonsense it listens to - next to none under stress."""
 
     host: str
     size: int
@@ -23,11 +30,20 @@ class Bounds:
     recipients: int = 1000
     errors: int = 10
     junk: int = 50
+    sign_in: bool = False
+    stressed: Callable[[], bool] = _calm
 
 
 @attrs.frozen
 class Send:
     data: bytes
+
+
+@attrs.frozen
+class AskSignIn:
+    """Is this who they say they are?"""
+
+    credentials: Credentials
 
 
 @attrs.frozen
@@ -52,6 +68,7 @@ class AskMessage:
     recipients: tuple[Address, ...]
     terms: Terms
     raw: bytes
+    wishes: Mapping[Address, Wishes] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -66,5 +83,5 @@ class Close:
     reason: str
 
 
-Question: TypeAlias = AskSender | AskRecipient | AskMessage
+Question: TypeAlias = AskSignIn | AskSender | AskRecipient | AskMessage
 Event: TypeAlias = Send | Question | StartTLS | Close

@@ -19,11 +19,7 @@ _body = schema.body
 
 _CHOSEN = (_item.c.tenant == bindparam("whose"), _item.c.id.in_(bindparam("ids", expanding=True)))
 _HOLD = update(_item).where(*_CHOSEN, _item.c.state == "waiting").values(state="held")
-_LET_GO = (
-    update(_item)
-    .where(*_CHOSEN, _item.c.state != "waiting")
-    .values(state="waiting", next_try=0.0, session=None)
-)
+_LET_GO = update(_item).where(*_CHOSEN, _item.c.state != "waiting").values(state="waiting", next_try=0.0, session=None)
 _AT_ONCE = update(_item).where(*_CHOSEN, _item.c.state == "waiting").values(next_try=0.0)
 _LOOK = select(_item).where(*_CHOSEN).order_by(_item.c.received, _item.c.id)
 _COUNTS = select(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from securegw.store import schema
-from securegw.store.rows import number_of
+from securegw.store.rows import number_of, texts
 from securegw.store.schema import TENANT
 from securegw.store.troubles import AlreadyThere
 
@@ -22,23 +22,32 @@ _FIND_ROUTE = select(_route).where(_route.c.tenant == bindparam("whose"), _route
 
 @attrs.frozen
 class Domain:
-    """A domain of ours: ``route`` is the hop to its mail server, ``tls`` is none, may or encrypt."""
+    """A domain of ours: ``route`` is the hop to its mail server, ``tls`` is none, may, encrypt, verify, secure or
+    fingerprint. ``recipients`` says how an address of it is known: any, list (``store/recipients``) or call."""
 
     name: str
     route: str
     tls: str = "may"
     tenant: int = TENANT
     id: int = 0
+    recipients: str = "any"
+    fingerprints: tuple[str, ...] = attrs.field(default=(), converter=texts)
 
 
 @attrs.frozen
 class Route:
-    """A way out: ``pattern`` is a domain or ``*``; ``hop`` a host (by its MX), ``host:port`` or ``[host]:port``."""
+    """A way out: ``pattern`` is a domain or ``*``; ``hop`` a host (by its MX), ``host:port`` or ``[host]:port``.
+
+    ``login`` is our name there, ``secret`` its password, sealed by who stores it.
+    """
 
     pattern: str
     hop: str
     tls: str = "may"
     tenant: int = TENANT
+    login: str = ""
+    secret: bytes | None = attrs.field(default=None, repr=False)
+    fingerprints: tuple[str, ...] = attrs.field(default=(), converter=texts)
 
 
 def find_domain(conn: Connection, name: str) -> Domain | None:
@@ -58,9 +67,10 @@ def add_domain(conn: Connection, domain: Domain) -> int:
 
 
 def change_domain(conn: Connection, domain: Domain) -> bool:
-    """Set route and tls of a domain, found by tenant and name; False if there is none."""
+    """Set all but the name of a domain, found by tenant and name; False if there is none."""
     mine = (_domain.c.tenant == domain.tenant) & (_domain.c.name == domain.name.lower())
-    return conn.execute(update(_domain).where(mine).values(route=domain.route, tls=domain.tls)).rowcount == 1
+    values = attrs.asdict(domain, filter=attrs.filters.exclude("name", "tenant", "id"))
+    return conn.execute(update(_domain).where(mine).values(values)).rowcount == 1
 
 
 def list_domains(conn: Connection, tenant: int | None = None) -> list[Domain]:

@@ -28,12 +28,17 @@ def new_id() -> str:
 
 @attrs.frozen
 class Recipient:
-    """One recipient of an item: how far it is, the last reply of the next hop, and the decision for it."""
+    """One recipient of an item: how far it is, the last reply of the next hop, and the decision for it.
+
+    ``notify`` and ``original`` are what its sender wants to be told of it (RFC 3461 4.1, 4.2).
+    """
 
     address: str
     state: Outcome = "waiting"
     reply: str = ""
     decision: dict[str, Any] | None = None
+    notify: str = ""
+    original: str = ""
 
 
 @attrs.frozen(kw_only=True)

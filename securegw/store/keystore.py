@@ -20,9 +20,7 @@ _PUBLIC = [column for column in _held.c if column.name != "private"]
 _OF = (_held.c.tenant == bindparam("whose"), _held.c.address == bindparam("of"))
 _FIND = select(*_PUBLIC).where(*_OF).order_by(_held.c.not_before.desc(), _held.c.id.desc())
 _WITH_PRIVATE = (
-    select(_held)
-    .where(*_OF, _held.c.private.is_not(None))
-    .order_by(_held.c.not_before.desc(), _held.c.id.desc())
+    select(_held).where(*_OF, _held.c.private.is_not(None)).order_by(_held.c.not_before.desc(), _held.c.id.desc())
 )
 _SAME = select(_held).where(*_OF, _held.c.fingerprint == bindparam("print"))
 

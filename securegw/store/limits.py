@@ -35,9 +35,7 @@ def failed(conn: Connection, key: str, now: float, forget: float = 86400.0) -> T
     statement = (
         insert_into(conn, _tries)
         .values(key=key, count=1, last=now)
-        .on_conflict_do_update(
-            index_elements=[_tries.c.key], set_={"count": case((again, 1), else_=more), "last": now}
-        )
+        .on_conflict_do_update(index_elements=[_tries.c.key], set_={"count": case((again, 1), else_=more), "last": now})
         .returning(_tries.c.count, _tries.c.last)
     )
     return Tries(*conn.execute(statement).one())

@@ -327,4 +327,8 @@ def _without_defaults(recipient: Recipient) -> dict[str, Any]:
         values["reply"] = recipient.reply
     if recipient.decision is not None:
         values["decision"] = recipient.decision
+    if recipient.notify:
+        values["notify"] = recipient.notify
+    if recipient.original:
+        values["original"] = recipient.original
     return values

@@ -1,10 +1,11 @@
-"""Inserting: the one form of "insert or replace" that SQLite and PostgreSQL share, and the number of a new row.
+"""Rows: the one "insert or replace" that SQLite and PostgreSQL share, the number of a new row, JSON lists as tuples.
 
 Not an object mapper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Table
@@ -21,3 +22,8 @@ def number_of(result: CursorResult[Any]) -> int:
 def insert_into(conn: Connection, table: Table) -> Any:
     """An INSERT of this database's dialect: both know ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def texts(values: Iterable[str]) -> tuple[str, ...]:
+    """A list of texts that was kept as JSON."""
+    return tuple(values)

@@ -55,7 +55,5 @@ def get(conn: Connection, version: int, tenant: int = TENANT) -> Version | None:
 
 def history(conn: Connection, limit: int = 100, tenant: int = TENANT) -> list[Version]:
     """Versions, newest first."""
-    query = (
-        select(_rulebook).where(_rulebook.c.tenant == tenant).order_by(_rulebook.c.version.desc()).limit(limit)
-    )
+    query = select(_rulebook).where(_rulebook.c.tenant == tenant).order_by(_rulebook.c.version.desc()).limit(limit)
     return [Version(**row._asdict()) for row in conn.execute(query)]

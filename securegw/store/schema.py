@@ -47,6 +47,10 @@ def _time(name: str, *, nullable: bool = False) -> Column[float]:
     return Column(name, Double, nullable=nullable)
 
 
+def _fingerprints() -> Column[list[str]]:
+    return Column("fingerprints", JSON, nullable=False, server_default="[]")
+
+
 tenant = Table(
     "tenant",
     metadata,
@@ -62,6 +66,27 @@ domain = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("route", Text, nullable=False),
     Column("tls", Text, nullable=False),
+    Column("recipients", Text, nullable=False, server_default="any"),
+    _fingerprints(),
+)
+
+# Without its tenant in the key: who signs in says a name and nothing else.
+login = Table(
+    "login",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _tenant(),
+    Column("secret", Text, nullable=False),
+    Column("senders", JSON, nullable=False),
+    _time("created"),
+)
+
+recipient = Table(
+    "recipient",
+    metadata,
+    _tenant(primary_key=True),
+    Column("key", Text, primary_key=True),
+    _time("created"),
 )
 
 route = Table(
@@ -71,6 +96,9 @@ route = Table(
     Column("pattern", Text, primary_key=True),
     Column("hop", Text, nullable=False),
     Column("tls", Text, nullable=False),
+    Column("login", Text, nullable=False, server_default=""),
+    Column("secret", LargeBinary),
+    _fingerprints(),
 )
 
 # AUTOINCREMENT: the number of a dead session must never come back, or its items would look held.
@@ -104,8 +132,12 @@ item = Table(
     Column("note", Text, nullable=False),
     Column("session", BigInteger),
     Index(None, "state", "next_try", "received"),
-    Index("item_session_index", "session", postgresql_where=text("session IS NOT NULL"),
-          sqlite_where=text("session IS NOT NULL")),
+    Index(
+        "item_session_index",
+        "session",
+        postgresql_where=text("session IS NOT NULL"),
+        sqlite_where=text("session IS NOT NULL"),
+    ),
 )
 
 body = Table(

@@ -16,9 +16,7 @@ from securegw.store.rows import number_of
 _session = schema.session
 _item = schema.item
 
-_OPEN = insert(_session).values(
-    node=bindparam("node"), opened=moment(), alive_until=moment() + bindparam("seconds")
-)
+_OPEN = insert(_session).values(node=bindparam("node"), opened=moment(), alive_until=moment() + bindparam("seconds"))
 _RENEW = (
     update(_session)
     .where(_session.c.id == bindparam("session"), _session.c.alive_until > moment())

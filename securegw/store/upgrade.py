@@ -18,15 +18,15 @@ from securegw.store.troubles import NewerSchema
 _ADVISORY_LOCK = 0x5EC7E6  # two nodes that start together migrate one after the other
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the migrations that are missing, in the transaction of the connection."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations that are missing up to this revision, in the transaction of the connection."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     _refuse_newer(connection, ScriptDirectory.from_config(config))
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:

@@ -8,16 +8,17 @@ from typing import Any
 
 import dns.message
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from securegw.clients.mx import HOSTS_LIMIT, Resolver, _Datagram, _NoAnswer, system_servers
+from securegw.clients.mx import HOSTS_LIMIT, Resolver
+from securegw.clients.name_server import Datagram, NoAnswer, system_servers
 from securegw.mail.errors import MailError, NameServerTrouble, NoSuchDomain, NullMX
 from tests.support.dns import NameServer, Zone
 
 
-class Mx(TestCase):
+class MxCase(TestCase):
     def setUp(self) -> None:
         self.zone = Zone()
         self.server = NameServer(reactor, self.zone)
@@ -27,13 +28,15 @@ class Mx(TestCase):
     def resolver(self, *servers: tuple[str, int], shuffle: Any = lambda hosts: None) -> Resolver:
         return Resolver(reactor, servers or (self.server.address,), clock=self.clock, shuffle=shuffle)
 
-    async def error(self, domain: str) -> MailError:
+    async def error(self, domain: str, resolver: Resolver | None = None) -> MailError:
         try:
-            found = await self.resolver().mx(domain)
+            found = await (resolver or self.resolver()).mx(domain)
         except MailError as error:
             return error
         raise AssertionError(f"{domain}: {found}")
 
+
+class Mx(MxCase):
     async def test_best_host_first(self) -> None:
         self.zone.add("outside.test", "MX", "20 Backup.outside.test.", "10 mx.outside.test.")
         self.assertEqual(await self.resolver().mx("outside.test"), ("mx.outside.test", "backup.outside.test"))
@@ -107,10 +110,10 @@ class Mx(TestCase):
 
     async def test_a_refused_question_is_answered_at_once(self) -> None:
         """Not by a real refusal: some networks do not tell UDP senders of it."""
-        question = _Datagram(("127.0.0.1", 53), dns.message.make_query("x.test", "MX"), self.clock, 3.0)
+        question = Datagram(("127.0.0.1", 53), dns.message.make_query("x.test", "MX"), self.clock, 3.0)
         question.begin()
         question.connectionRefused()
-        await self.assertFailure(question.answer, _NoAnswer)
+        await self.assertFailure(question.answer, NoAnswer)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def wait_for(self, asked: tuple[str, str, str], times: int) -> Deferred[None]:
@@ -159,6 +162,78 @@ class Mx(TestCase):
 
     async def test_a_name_that_is_none(self) -> None:
         self.assertIsInstance(await self.error("x" * 64 + ".test"), NoSuchDomain)
+
+
+class Memory(MxCase):
+    async def test_answers_hold_for_their_time_and_no_longer_than_five_minutes(self) -> None:
+        for ttl, holds in ((60, 60), (100_000, 300)):
+            self.zone.ttl = ttl
+            domain = f"ttl{ttl}.test"
+            self.zone.add(domain, "MX", "10 mx.test.")
+            resolver = self.resolver()
+            for _ in range(3):
+                await resolver.mx(domain)
+            self.clock.advance(holds - 1)
+            await resolver.mx(domain)
+            self.assertEqual(self.zone.asked[("udp", domain, "MX")], 1)
+            self.clock.advance(2)
+            await resolver.mx(domain)
+            self.assertEqual(self.zone.asked[("udp", domain, "MX")], 2)
+
+    async def test_without_a_time_to_live_nothing_is_kept(self) -> None:
+        self.zone.add("outside.test", "MX", "10 mx.test.")
+        resolver = self.resolver()
+        for times in (1, 2):
+            await resolver.mx("outside.test")
+            self.assertEqual(self.zone.asked[("udp", "outside.test", "MX")], times)
+
+    async def test_what_is_not_there_is_remembered_for_half_a_minute_if_it_is_said_by_authority(self) -> None:
+        self.zone.ttl = 3600
+        for authority, times in ((False, 2), (True, 3)):
+            self.zone.authority = authority
+            resolver = self.resolver()
+            for _ in range(2):
+                await self.error("nowhere.test", resolver)
+            self.assertEqual(self.zone.asked[("udp", "nowhere.test", "MX")], times)
+        self.clock.advance(31)
+        await self.error("nowhere.test", resolver)
+        self.assertEqual(self.zone.asked[("udp", "nowhere.test", "MX")], 4)
+
+    async def test_the_same_question_at_the_same_time_is_asked_once(self) -> None:
+        self.zone.add("outside.test", "MX", "10 mx.test.")
+        resolver = self.resolver()
+        found = await gatherResults([Deferred.fromCoroutine(resolver.mx("outside.test")) for _ in range(1000)])
+        self.assertEqual(set(found), {("mx.test",)})
+        self.assertEqual(self.zone.asked[("udp", "outside.test", "MX")], 1)
+
+    async def test_trouble_is_not_asked_for_again_at_once(self) -> None:
+        self.zone.rcodes["broken.test"] = "SERVFAIL"
+        resolver = self.resolver()
+        for _ in range(5):
+            self.assertIsInstance(await self.error("broken.test", resolver), NameServerTrouble)
+        self.assertEqual(self.zone.asked[("udp", "broken.test", "MX")], 2)
+        del self.zone.rcodes["broken.test"]
+        self.zone.add("broken.test", "MX", "10 mx.test.")
+        self.clock.advance(6)
+        self.assertEqual(await resolver.mx("broken.test"), ("mx.test",))
+
+
+class Circles(MxCase):
+    """RFC 5321 5.1: hosts that are not better than we are would only send it back."""
+
+    def resolver(self, *servers: tuple[str, int], **named: Any) -> Resolver:
+        return Resolver(reactor, [self.server.address], clock=self.clock, own_names=["GW.inside.test"], **named)
+
+    async def test_5_2_18_hosts_behind_our_own_are_cut(self) -> None:
+        self.zone.add("outside.test", "MX", "10 mx.test.", "20 gw.inside.test.", "20 same.test.", "30 backup.test.")
+        self.assertEqual(await self.resolver().mx("outside.test"), ("mx.test",))
+
+    async def test_5_2_18_nobody_is_better_than_we_are(self) -> None:
+        self.zone.add("loop.test", "MX", "10 Gw.Inside.test.", "10 same.test.", "30 backup.test.")
+        self.zone.add("gw.inside.test", "A", "192.0.2.1")
+        for domain in ("loop.test", "gw.inside.test"):
+            error = await self.error(domain)
+            self.assertEqual((error.code, error.status), (554, "5.4.6"))
 
 
 class SystemServers(TestCase):

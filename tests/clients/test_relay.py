@@ -2,112 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-from twisted.internet import protocol, reactor
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock, deferLater
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock
 
-from securegw.clients.relay import Hop, Relay, RelaySettings, Reply
-from securegw.clients.smtp_dialogue import Tls
-from securegw.servers.smtp import SmtpFactory, SmtpSettings
-from securegw.tls import ClientTLS, ServerTLS
-from tests.support.certificates import TestAuthority
-from tests.support.smtp_door import PretendedIntake
-
-RAW = b"Subject: x\r\n\r\ntext\r\n"
-ANN, BOB, CARL = "ann@inside.test", "bob@outside.test", "carl@outside.test"
-
-
-class BadServer(protocol.Protocol):
-    """Answers by a table: verb -> what to send, or a function of the connection. Unknown verbs get 250."""
-
-    factory: Any
-
-    def connectionMade(self) -> None:
-        self.factory.made += 1
-        self.factory.connections.append(self)
-        self.buffer = b""
-        self.text = False
-        self.answer("CONNECT")
-
-    def dataReceived(self, data: bytes) -> None:
-        self.buffer += data
-        while True:
-            end = b"\r\n.\r\n" if self.text else b"\r\n"
-            line, found, rest = self.buffer.partition(end)
-            if not found:
-                return
-            self.buffer = rest
-            verb = "END" if self.text else line[:4].decode("latin-1").upper()
-            self.factory.heard.append(line)
-            self.text = False
-            self.answer(verb)
-
-    def answer(self, verb: str) -> None:
-        usual = {"CONNECT": b"220 bad.test\r\n", "DATA": b"354 go\r\n", "EHLO": b"250-x\r\n250 PIPELINING\r\n"}
-        reply = self.factory.table.get(verb, usual.get(verb, b"250 2.0.0 ok\r\n"))
-        if callable(reply):
-            reply(self)
-        else:
-            self.text = reply.startswith(b"354")
-            self.transport.write(reply)
-
-
-def drop(server: BadServer) -> None:
-    server.transport.abortConnection()
-
-
-def silent(server: BadServer) -> None:
-    pass
-
-
-class RelayCase(TestCase):
-    def setUp(self) -> None:
-        self.authority = TestAuthority(self.folder())
-        self.relays: list[Relay] = []
-        self.doors: list[SmtpFactory] = []
-
-    def folder(self) -> Path:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        return Path(folder.name)
-
-    def tearDown(self) -> Deferred[Any]:
-        for relay in self.relays:
-            relay.close()
-        return deferLater(reactor, 0.05, lambda: None)
-
-    def relay(self, clock: Clock | None = None, **settings: Any) -> Relay:
-        tls = ClientTLS(self.authority.roots)
-        relay = Relay(reactor, "gw.test", RelaySettings(**settings), tls=tls, clock=clock)
-        self.relays.append(relay)
-        return relay
-
-    def listen(self, factory: protocol.Factory) -> int:
-        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        return port.getHost().port
-
-    def door(self, tls: ServerTLS | None = None) -> tuple[PretendedIntake, int]:
-        intake = PretendedIntake()
-        factory = SmtpFactory(intake, SmtpSettings(), tls, "mx.test", reactor)
-        self.doors.append(factory)
-        return intake, self.listen(factory)
-
-    def bad(self, **table: bytes | Callable[[BadServer], None]) -> Any:
-        factory: Any = protocol.ServerFactory.forProtocol(BadServer)
-        factory.table, factory.made, factory.heard, factory.connections = table, 0, [], []
-        factory.port = self.listen(factory)
-        self.addCleanup(lambda: [each.transport.abortConnection() for each in factory.connections])
-        return factory
-
-    def hop(self, *ports: int, tls: Tls = "none", host: str = "127.0.0.1") -> Hop:
-        return Hop(tuple((host, port) for port in ports), tls=tls, name="outside.test")
+from securegw.clients.relay import Hop, Relay, Reply
+from securegw.clients.smtp_text import PIECE
+from securegw.mail.envelope import Wishes
+from tests.clients.relay_case import ANN, BOB, CARL, RAW, BadServer, PretendedResolver, RelayCase, drop
 
 
 class Delivery(RelayCase):
@@ -153,19 +55,77 @@ class Delivery(RelayCase):
         self.assertEqual(server.made, 2)
         self.assertIn(b"QUIT", server.heard)
 
+    async def test_a_connection_is_closed_after_so_many_mails(self) -> None:
+        server, relay = self.bad(), self.relay(mails=2)
+        for _ in range(5):
+            await relay.send(self.hop(server.port), ANN, [BOB], RAW)
+        await self.until(lambda: server.heard.count(b"QUIT") == 2)
+        self.assertEqual(server.made, 3)
+
+    async def test_a_connection_is_closed_after_so_much_time(self) -> None:
+        clock = Clock()
+        server, relay = self.bad(), self.relay(clock=clock, life=60, idle=50)
+        for _ in range(4):
+            await relay.send(self.hop(server.port), ANN, [BOB], RAW)
+            clock.advance(35)
+        self.assertEqual(server.made, 2)
+
+    async def test_hosts_that_change_places_share_their_connections(self) -> None:
+        first, second, relay = self.bad(), self.bad(), self.relay()
+        for ports in ((first.port, second.port), (second.port, first.port)):
+            await relay.send(self.hop(*ports), ANN, [BOB], RAW)
+        self.assertEqual((first.made, second.made), (1, 0))
+
+    async def test_a_large_mail_goes_in_pieces_and_arrives_whole(self) -> None:
+        intake, port = self.door()
+        raw = b"Subject: large\r\n\r\n" + (b"." * 70 + b"\r\n\r\n.\r\n") * 20_000
+        self.assertGreater(len(raw), 5 * PIECE)
+        relay = self.relay()
+        for _ in range(2):
+            sent = await relay.send(self.hop(port), ANN, [BOB], raw)
+            self.assertTrue(sent.recipients[BOB].positive)
+        self.assertEqual([mail[1] for mail in intake.mails], [raw, raw])
+
+    async def test_a_large_mail_that_is_refused_on_its_way_leaves_no_half(self) -> None:
+        def refuse(server: BadServer) -> None:
+            server.transport.write(b"354 go\r\n")
+            server.transport.pauseProducing()
+            server.transport.write(b"552 5.3.4 too large\r\n")
+            reactor.callLater(0.05, server.transport.resumeProducing)
+
+        server, relay = self.bad(DATA=refuse), self.relay()
+        raw = RAW + (b"x" * 998 + b"\r\n") * 60 * 256
+        sent = await relay.send(self.hop(server.port), ANN, [BOB], raw)
+        self.assertEqual(sent.recipients[BOB].status, "5.3.4")
+        await self.until(lambda: server.ended)
+        self.assertNotIn(b".", server.heard)
+
+    async def test_wishes_reach_a_hop_that_looks_after_them(self) -> None:
+        for offer, expected in ((b"250 DSN\r\n", True), (b"250 SIZE\r\n", False)):
+            server = self.bad(EHLO=b"250-x\r\n" + offer)
+            sent = await self.relay().send(
+                self.hop(server.port), ANN, [BOB], RAW, wishes={BOB: Wishes("NEVER", "")}, ret="HDRS", envid="7"
+            )
+            self.assertEqual(sent.dsn, expected)
+            self.assertEqual(b"RCPT TO:<bob@outside.test> NOTIFY=NEVER" in server.heard, expected)
+            self.assertEqual(b"MAIL FROM:<ann@inside.test> RET=HDRS ENVID=7" in server.heard, expected)
+
+    async def test_the_addresses_of_a_host_are_called_one_after_the_other(self) -> None:
+        server = self.bad()
+        resolver = PretendedResolver(mx_outside_test=["::1", "127.0.0.1"])
+        sent = await self.relay(resolver=resolver).send(self.hop(server.port, host="mx.outside.test"), ANN, [BOB], RAW)
+        self.assertEqual(sent.recipients[BOB].remote, f"mx.outside.test[127.0.0.1]:{server.port}")
+
 
 class Trouble(RelayCase):
-    async def fails(self, hop: Hop, relay: Relay | None = None) -> Reply:
-        sent = await (relay or self.relay()).send(hop, ANN, [BOB, CARL], RAW)
+    async def fails(self, hop: Hop, relay: Relay | None = None, raw: bytes = RAW) -> Reply:
+        sent = await (relay or self.relay()).send(hop, ANN, [BOB, CARL], raw)
         self.assertEqual(set(sent.recipients), {BOB, CARL})
         self.assertTrue(all(reply.temporary for reply in sent.recipients.values()), sent)
         return sent.recipients[BOB]
 
     async def test_nobody_listens(self) -> None:
-        port = reactor.listenTCP(0, protocol.Factory(), interface="127.0.0.1")
-        number = port.getHost().port
-        await port.stopListening()
-        self.assertEqual((await self.fails(self.hop(number))).status, "4.4.1")
+        self.assertEqual((await self.fails(self.hop(await self.nobody()))).status, "4.4.1")
 
     async def test_no_host_at_all(self) -> None:
         self.assertEqual((await self.fails(self.hop())).status, "4.4.1")
@@ -219,63 +179,107 @@ class Trouble(RelayCase):
         await self.fails(self.hop(self.bad(MAIL=b"250-x\r\n" * 200).port))
 
     async def test_a_bug_is_a_temporary_failure(self) -> None:
-        relay = self.relay()
-        relay._tls = None  # type: ignore[assignment]
-        await self.fails(self.hop(self.bad().port), relay)
+        relay = self.relay(resolver=object())
+        await self.fails(self.hop(self.bad().port, host="mx.test"), relay)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
+    async def test_5_2_17_a_greeting_after_nearly_five_minutes(self) -> None:
+        clock = Clock()
+        server = self.bad(CONNECT=lambda each: clock.callLater(295, each.transport.write, b"220 at last\r\n"))
+        sent = Deferred.fromCoroutine(self.relay(clock).send(self.hop(server.port), ANN, [BOB], RAW))
+        await self.until(lambda: "CONNECT" in server.reached)
+        clock.pump([29.5] * 10)
+        self.assertTrue((await sent).recipients[BOB].positive)
 
-class Encryption(RelayCase):
-    def secure_door(self, name: str = "localhost") -> tuple[PretendedIntake, int]:
-        pair = self.authority.issue(name)
-        return self.door(ServerTLS(pair.certificate, pair.key))
+    async def test_5_2_17_disconnect_before_the_text_is_read(self) -> None:
+        def accept_and_go(server: BadServer) -> None:
+            server.transport.write(b"354 go\r\n")
+            server.transport.abortConnection()
 
-    async def test_tls_where_it_is_offered(self) -> None:
-        for tls in ("may", "encrypt", "verify"):
-            intake, port = self.secure_door()
-            sent = await self.relay().send(self.hop(port, tls=tls, host="localhost"), ANN, [BOB], RAW)
-            self.assertTrue(sent.recipients[BOB].positive, sent)
-            self.assertEqual(intake.mails[0][0].source.tls, "TLSv1.3")
+        raw = RAW + b"x" * 70 * PIECE + b"\r\n"
+        self.assertEqual((await self.fails(self.hop(self.bad(DATA=accept_and_go).port), raw=raw)).status, "4.4.2")
 
-    async def test_only_verify_looks_at_the_name(self) -> None:
-        intake, port = self.secure_door("other.test")
-        sent = await self.relay().send(self.hop(port, tls="encrypt", host="localhost"), ANN, [BOB], RAW)
+    async def test_5_2_17_a_reply_without_a_line_end(self) -> None:
+        clock = Clock()
+        server = self.bad(END=lambda each: each.transport.write(b"250 ok"))
+        failed = Deferred.fromCoroutine(self.fails(self.hop(server.port), self.relay(clock=clock)))
+        await self.until(lambda: "END" in server.reached)
+        clock.advance(601)
+        self.assertEqual((await failed).status, "4.4.2")
+
+    async def test_5_2_17_mixed_recipients(self) -> None:
+        answers = iter([b"250 ok\r\n", b"550 5.1.1 no\r\n", b"451 4.2.1 later\r\n", b"250 ok\r\n"])
+        server = self.bad(RCPT=lambda each: each.transport.write(next(answers)))
+        to = [f"{number}@outside.test" for number in range(4)]
+        sent = await self.relay().send(self.hop(server.port), ANN, to, RAW)
+        self.assertEqual([sent.recipients[each].code for each in to], [250, 550, 451, 250])
+
+    async def test_5_2_17_extensions_that_disappear(self) -> None:
+        """A kept connection knows what was offered on it; a new one asks again."""
+        server, relay = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n"), self.relay(mails=1)
+        eight = "Subject: x\r\n\r\nGrüße\r\n".encode()
+        sent = await relay.send(self.hop(server.port), ANN, [BOB], eight)
         self.assertTrue(sent.recipients[BOB].positive)
-        sent = await self.relay().send(self.hop(port, tls="verify", host="localhost"), ANN, [BOB], RAW)
-        self.assertEqual(sent.recipients[BOB].status, "4.7.5")
-        self.assertEqual(len(intake.mails), 1)
+        server.table["EHLO"] = b"250 x\r\n"
+        sent = await relay.send(self.hop(server.port), ANN, [BOB], eight)
+        self.assertEqual(sent.recipients[BOB].status, "5.6.3")
+        sent = await relay.send(self.hop(server.port), ANN, ["björn@outside.test"], RAW)
+        self.assertEqual(sent.recipients["björn@outside.test"].status, "5.6.7")
 
-    async def test_may_falls_back_when_the_handshake_fails(self) -> None:
-        server = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n", STAR=b"220 go\r\n")
-        server.table["STAR"] = lambda each: (each.transport.write(b"220 go\r\n"), reactor.callLater(0.02, drop, each))
-        sent = await self.relay().send(self.hop(server.port, tls="may"), ANN, [BOB], RAW)
-        self.assertTrue(sent.recipients[BOB].positive, sent)
-        self.assertEqual(server.made, 2)
+    async def test_5_2_19_line_ends_in_an_address(self) -> None:
+        server = self.bad()
+        for sender, to in ((ANN, "x@y.test>\r\nRSET\r\nMAIL FROM:<z@y.test"), ("a@b.test\r\nQUIT", BOB)):
+            sent = await self.relay().send(self.hop(server.port), sender, [to], RAW)
+            self.assertEqual(sent.recipients[to].status, "5.1.3")
+        self.assertEqual([line for line in server.heard if line[:4] not in {b"EHLO", b"QUIT"}], [])
 
-    async def test_encrypt_never_falls_back(self) -> None:
-        server = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n")
-        server.table["STAR"] = lambda each: (each.transport.write(b"220 go\r\n"), reactor.callLater(0.02, drop, each))
-        plain = self.bad()
-        sent = await self.relay().send(self.hop(server.port, plain.port, tls="encrypt"), ANN, [BOB], RAW)
-        self.assertTrue(sent.recipients[BOB].temporary)
-        self.assertTrue(sent.recipients[BOB].status.startswith("4.7."))
-        for heard in server.heard + plain.heard:
-            self.assertFalse(heard.startswith(b"MAIL"), heard)
 
-    async def test_injected_replies_before_tls(self) -> None:
-        """T2, on the wire."""
-        server = self.bad(EHLO=b"250-x\r\n250 STARTTLS\r\n", STAR=b"220 go\r\n250-x\r\n250 PIPELINING\r\n")
-        sent = await self.relay().send(self.hop(server.port, tls="may"), ANN, [BOB], RAW)
-        self.assertTrue(sent.recipients[BOB].temporary)
-        self.assertEqual([line[:4] for line in server.heard[:2]], [b"EHLO", b"STAR"])
+class Circles(RelayCase):
+    """5.2.18 as far as the relay is concerned; the rest is in test_mx and test_dns_trouble."""
 
-    async def test_a_certificate_is_replaced_while_we_run(self) -> None:
-        first = self.authority.issue("first.test")
-        server = ServerTLS(first.certificate, first.key)
-        _intake, port = self.door(server)
-        hop = self.hop(port, tls="verify", host="localhost")
-        sent = await self.relay().send(hop, ANN, [BOB], RAW)
-        self.assertEqual(sent.recipients[BOB].status, "4.7.5")
-        self.authority.issue("localhost")
-        sent = await self.relay().send(hop, ANN, [BOB], RAW)
-        self.assertTrue(sent.recipients[BOB].positive, sent)
+    async def reply(self, hop: Hop, relay: Relay) -> Reply:
+        sent = await relay.send(hop, ANN, [BOB], RAW)
+        return sent.recipients[BOB]
+
+    async def test_5_2_18_a_hop_that_is_ourselves(self) -> None:
+        server = self.bad()
+        for doors in ({("127.0.0.1", server.port)}, [("0.0.0.0", server.port)], [("::", server.port)]):
+            for _ in range(2):  # it is not remembered as dead
+                reply = await self.reply(self.hop(server.port), self.relay(doors=doors))
+                self.assertEqual((reply.code, reply.status), (554, "5.4.6"))
+        self.assertEqual(server.made, 0)
+
+    async def test_5_2_18_doors_may_be_opened_later(self) -> None:
+        server, doors = self.bad(), set()
+        relay = self.relay(doors=doors)
+        self.assertTrue((await self.reply(self.hop(server.port), relay)).positive)
+        relay.close()
+        doors.add(("127.0.0.1", server.port))
+        self.assertEqual((await self.reply(self.hop(server.port), relay)).status, "5.4.6")
+
+    async def test_5_2_18_another_port_of_this_machine_is_somebody_else(self) -> None:
+        server = self.bad()
+        reply = await self.reply(self.hop(server.port), self.relay(doors=[("127.0.0.1", server.port + 1)]))
+        self.assertTrue(reply.positive)
+
+    async def test_5_2_18_the_loopback_by_the_mx_of_a_stranger_is_ourselves(self) -> None:
+        server = self.bad()
+        relay = self.relay(resolver=PretendedResolver(mx_evil_test=["127.0.0.1"], mx_other_test=["0.0.0.0"]))
+        for host in ("mx.evil.test", "mx.other.test", "127.0.0.1", "::ffff:127.0.0.1"):
+            hop = Hop(((host, server.port),), tls="none", name="evil.test", stranger=True)
+            self.assertEqual((await self.reply(hop, relay)).status, "5.4.6", host)
+        self.assertEqual(server.made, 0)
+
+    async def test_5_2_18_hosts_after_ourselves_are_not_called(self) -> None:
+        server, later = self.bad(), self.bad()
+        relay = self.relay(doors=[("127.0.0.1", server.port)])
+        reply = await self.reply(self.hop(await self.nobody(), server.port, later.port), relay)
+        self.assertEqual((reply.code, reply.status), (451, "4.4.1"))
+        self.assertEqual(later.made, 0)
+
+    async def test_5_2_18_hosts_without_an_address(self) -> None:
+        hop = Hop((("nowhere.test", 25),), tls="none", name="outside.test")
+        self.assertEqual((await self.reply(hop, self.relay())).status, "4.4.4")
+        stranger = Hop((("nowhere.test", 25),), tls="none", name="outside.test", stranger=True)
+        reply = await self.reply(stranger, self.relay())
+        self.assertEqual((reply.code, reply.status), (550, "5.4.4"))

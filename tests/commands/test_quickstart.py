@@ -48,7 +48,9 @@ def test_what_quickstart_makes_passes_the_check(run: Run, config: Path) -> None:
 
 def test_the_database_has_domain_rules_and_authority(run: Run, config: Path) -> None:
     [domain] = json.loads(run("domains", "list", "--json", "--config", config).out)
-    assert domain == {"name": "inside.test", "route": "[192.0.2.7]:2525", "tls": "may"}
+    assert domain == {
+        "name": "inside.test", "route": "[192.0.2.7]:2525", "tls": "may", "recipients": "any", "fingerprints": [],
+    }
     [version] = json.loads(run("rules", "history", "--json", "--config", config).out)
     assert version["in_force"]
     [key] = json.loads(run("keys", "list", "--json", "--config", config).out)

@@ -11,7 +11,7 @@ from securegw.clients.smtp_dialogue import Broken, Done, Mail, SmtpClientDialogu
 from securegw.clients.smtp_dialogue import StartTLS as ClientStartTLS
 from securegw.servers.smtp_commands import Reply
 from securegw.servers.smtp_dialogue import SmtpDialogue
-from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, Bounds, Close, Event, Send
+from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, AskSignIn, Bounds, Close, Event, Send
 
 COMMANDS = st.sampled_from(
     [
@@ -25,6 +25,22 @@ COMMANDS = st.sampled_from(
         b"NOOP\r\n",
         b"VRFY x\r\n",
         b"QUIT\r\n",
+        b"AUTH PLAIN AGEAYg==\r\n",
+        b"AUTH LOGIN\r\nYQ==\r\n",
+        b"Yg==\r\n",
+        b"*\r\n",
+        b"MAIL FROM:<\xc3\xa4@b.test> SMTPUTF8 RET=HDRS ENVID=a+2B\r\n",
+        b"RCPT TO:<c@d.test> NOTIFY=SUCCESS ORCPT=rfc822;c@d.test\r\n",
+        b"BDAT 0\r\n",
+        b"BDAT 0 LAST\r\n",
+        b"BDAT 8\r\nab\r\ncd\r\n",
+        b"BDAT 8 LAST\r\nMAIL\r\n\r\n",
+        b"BDAT 3\r\nx\r\nBDAT 3 LAST\r\n\ny\r",
+        b"BDAT 600 LAST\r\n" + b"MAIL FROM:<x@y.test>\r\nRSET\r\n" * 21 + b"x" * 12,
+        b"BDAT 9999 LAST\r\n",
+        b"BDAT 18446744073709551616\r\n",
+        b"BDAT -1\r\n",
+        b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 3\r\na\r\nBDAT 4 LAST\r\n\nb\r\n",
         b"MAIL\n",
         b"\r\n",
         b"GET / HTTP/1.1\r\n",
@@ -41,7 +57,8 @@ YES, NO = Reply(250, "2.0.0", "yes"), Reply(550, "5.1.1", "no")
 
 def converse(pieces: list[bytes]) -> tuple[bytes, list[Event]]:
     """What is said, and what else happens, when every question is answered at once."""
-    dialogue = SmtpDialogue(Bounds("gw.test", 500, errors=5, junk=20))
+    dialogue = SmtpDialogue(Bounds("gw.test", 500, errors=5, junk=20, sign_in=True))
+    dialogue.secured()
     said, happened = b"", []
     todo = dialogue.greet()
     for piece in [b"", *pieces]:
@@ -52,7 +69,7 @@ def converse(pieces: list[bytes]) -> tuple[bytes, list[Event]]:
                 said += event.data
                 continue
             happened.append(event)
-            if isinstance(event, AskSender | AskMessage):
+            if isinstance(event, AskSender | AskMessage | AskSignIn):
                 todo += dialogue.answer(YES)
             elif isinstance(event, AskRecipient):
                 todo += dialogue.answer(NO if event.recipient.local == "no" else YES)
@@ -82,6 +99,24 @@ def test_the_server_survives_anything(pieces: list[bytes]) -> None:
         if isinstance(event, AskMessage):
             assert event.raw.count(b"\r\n") == event.raw.count(b"\n") == event.raw.count(b"\r")
             assert len(event.raw) <= 500 and event.recipients
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"\r", b"\n", b".", b"\r\n.\r\n"]), max_size=6),
+    st.lists(st.integers(0, 600), max_size=12),
+)
+def test_any_cut_of_any_chunks_gives_the_same_message(chunks: list[bytes], places: list[int]) -> None:
+    wire = b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"
+    wire += b"".join(b"BDAT %d\r\n" % len(chunk) + chunk for chunk in chunks) + b"BDAT 0 LAST\r\nNOOP\r\n"
+    whole = converse([wire])
+    assert whole == converse(cut(wire, places))
+    text = b"".join(chunks)
+    taken = [event.raw for event in whole[1] if isinstance(event, AskMessage)]
+    if set(text.replace(b"\r\n", b"")) & set(b"\r\n\0"):
+        assert taken == [] and isinstance(whole[1][-1], Close)
+    else:
+        assert taken == [text if not text or text.endswith(b"\r\n") else text + b"\r\n"]
+        assert whole[0].endswith(b"250 2.0.0 Yes\r\n")
 
 
 REPLIES = st.sampled_from(

@@ -205,3 +205,9 @@ def test_check_wire_finds_every_bare_byte(bad: bytes, at: int) -> None:
     at -= at % 40
     with pytest.raises(BareLine):
         check_wire(good[:at] + b"y" + bad + b"y" + good[at:])
+
+
+@pytest.mark.parametrize("raw", [b"a\rb\nc", b"a\nb\rc\r\n", b"\r\n\r.\n", b"\n\r", b"a\r\0\nb"])
+def test_a_lone_cr_and_a_lone_lf_are_no_pair(raw: bytes) -> None:
+    with pytest.raises(BareLine):
+        check_wire(raw)

@@ -7,7 +7,7 @@ import pytest
 
 from securegw.mail.message import check_wire, read
 from securegw.mail.mime import Part, parse
-from securegw.mail.notice import Failure, may_be_notified, write_notice
+from securegw.mail.notice import Facts, Failure, decode_xtext, may_be_notified, write_notice
 from securegw.mail.texts import Texts
 
 TEXTS = Texts()
@@ -18,16 +18,20 @@ ORIGINAL = (
 )
 
 
+NOTHING = Facts()
+
+
 def written(
     *failures: Failure,
     header: bytes = ORIGINAL,
     kind: str = "failed",
     language: str = "en",
     sender: str = "ann@inside.test",
+    facts: Facts = NOTHING,
 ) -> bytes:
     raw = write_notice(
         TEXTS, host="gw.test", sender=sender, original_header=header, failures=failures, kind=kind,
-        language=language, date=0.0,
+        language=language, date=0.0, facts=facts,
     )  # fmt: skip
     check_wire(raw)
     assert max(map(len, raw.split(b"\r\n"))) <= 998
@@ -168,3 +172,76 @@ def test_addresses_beyond_ascii_pass_everywhere() -> None:
 )
 def test_who_may_be_notified(sender: str | None, header: bytes, may: bool) -> None:
     assert may_be_notified(sender, read(header + b"\r\n\r\nbody")) is may
+
+
+# --- what the sender asked for (RFC 3461, RFC 3464) -----------------------------------------------------------------
+
+
+def groups(raw: bytes) -> list[list[str]]:
+    return [group.split("\r\n") for group in parts(raw)[1].content().decode().strip().split("\r\n\r\n")]
+
+
+def test_facts_of_the_mail_and_of_its_recipients() -> None:
+    facts = Facts("A+2BB", 0.0, 3600.0, 432000.0)
+    raw = written(Failure("bob@x.test", "4.4.1", original="RFC822;Bob+40old@x.test"), kind="delayed", facts=facts)
+    assert groups(raw) == [
+        [
+            "Original-Envelope-Id: A+B",
+            "Reporting-MTA: dns; gw.test",
+            "Arrival-Date: Thu, 01 Jan 1970 00:00:00 +0000",
+        ],
+        [
+            "Original-Recipient: rfc822; Bob@old@x.test",
+            "Final-Recipient: rfc822; bob@x.test",
+            "Action: delayed",
+            "Status: 4.4.1",
+            "Last-Attempt-Date: Thu, 01 Jan 1970 01:00:00 +0000",
+            "Will-Retry-Until: Tue, 06 Jan 1970 00:00:00 +0000",
+        ],
+    ]
+
+
+def test_who_said_nothing_reads_nothing_of_it() -> None:
+    assert [line.partition(":")[0] for group in groups(written(Failure("b@x.test"))) for line in group] == [
+        "Reporting-MTA", "Final-Recipient", "Action", "Status",
+    ]  # fmt: skip
+
+
+def test_only_a_delay_says_until_when() -> None:
+    assert b"Will-Retry-Until" not in written(Failure("b@x.test"), facts=Facts(until=1.0))
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_handed_over(language: str) -> None:
+    failure = Failure("b@x.test", "2.0.0", "250 2.0.0 ok", remote="mx.x.test")
+    raw = written(failure, kind="relayed", language=language)
+    assert groups(raw)[1][1:3] == ["Action: relayed", "Status: 2.0.0"]
+    expected = {"en": "has taken the mail.", "de": "hat die Mail angenommen."}
+    assert expected[language] in words(raw)
+    assert {"en": "Handed over", "de": "Übergeben"}[language] in email.message_from_bytes(
+        raw, policy=email.policy.default
+    )["subject"]
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "a+0D+0AX-Evil: 1", "rfc822;a+0D+0AAction: delivered", "rfc822;a\r\nX: 1", "+00", "rfc822;" + "x" * 9999, "ä",
+        "+FF",
+    ],
+)  # fmt: skip
+def test_envid_and_orcpt_cannot_shape_the_notice(evil: str) -> None:
+    raw = written(Failure("b@x.test", original=evil), facts=Facts(envid=evil))
+    names = [line.partition(":")[0] for group in groups(raw) for line in group]
+    assert set(names) <= {
+        "Original-Envelope-Id", "Reporting-MTA", "Original-Recipient", "Final-Recipient", "Action", "Status",
+    }  # fmt: skip
+    assert names.count("Action") == 1
+    assert raw.isascii()
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"), [("a+2Bb", "a+b"), ("+3D", "="), ("a+2bb", "a+2bb"), ("+", "+"), ("+E4", "?"), ("", "")]
+)
+def test_xtext(text: str, plain: str) -> None:
+    assert decode_xtext(text) == plain

@@ -5,7 +5,9 @@ from __future__ import annotations
 import attrs
 import pytest
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
+from securegw.mail.errors import RelayDenied
 from securegw.servers.smtp import SmtpFactory, SmtpSettings
 from tests.support.smtp_door import SIZE, Door, PretendedIntake
 
@@ -89,6 +91,17 @@ def test_trouble_is_never_250_and_keeps_the_connection(text: bytes, code: bytes)
     assert codes(door) == [250, 451, 554]
 
 
+def test_trouble_after_a_wait_is_an_answer_too() -> None:
+    door = greeted(Door())
+    door.intake.gates = []
+    door.send(b"MAIL FROM:<slow@inside.test>\r\nRCPT TO:<slow@outside.test>\r\n")
+    door.intake.gates[0].errback(Failure(RelayDenied()))
+    assert codes(door) == [554, 503]
+    door.send(b"MAIL FROM:<slow@inside.test>\r\n")
+    door.intake.gates[1].errback(Failure(RuntimeError("oops")))
+    assert codes(door) == [451]
+
+
 def test_a_bug_does_not_show_its_words() -> None:
     door = greeted(Door())
     door.send(b"MAIL FROM:<ann@inside.test>\r\nRCPT TO:<broken@outside.test>\r\n")
@@ -164,20 +177,41 @@ def test_a_session_ends_after_its_time() -> None:
 
 def test_connections_of_one_address() -> None:
     made = factory(SmtpSettings(connections_per_address=2))
-    first, second = Door(factory=made), Door(factory=made)
-    third = Door(factory=made)
+    first, second = Door(factory=made, peer="192.0.2.9"), Door(factory=made, peer="192.0.2.9")
+    third = Door(factory=made, peer="192.0.2.9")
     assert third.received().startswith(b"421 4.7.0 ") and third.closed()
     assert codes(Door(factory=made, peer="192.0.2.1")) == [220]
     first.transport.loseConnection()
-    assert codes(Door(factory=made)) == [220]
+    assert codes(Door(factory=made, peer="192.0.2.9")) == [220]
     assert codes(second) == [220] and made.doorkeeper.count == 3
+
+
+def test_our_own_mail_server_has_no_share_but_the_whole() -> None:
+    made = factory(SmtpSettings(connections=4, connections_per_address=1, connections_per_minute=1))
+    doors = [Door(factory=made) for _ in range(4)]
+    assert [codes(door) for door in doors] == [[220]] * 4
+    assert Door(factory=made).received().startswith(b"421 4.7.0 Too many connections\r\n")
 
 
 def test_a_crowded_door_has_less_patience() -> None:
     made = factory(SmtpSettings(connections=5))
     doors = [Door(factory=made, peer=f"192.0.2.{number}") for number in range(5)]
     doors[4].wait(11)
-    assert doors[4].closed()
+    assert [door.closed() for door in doors] == [True, True, True, False, False]  # then there is room again
+
+
+def test_under_stress_one_error_is_enough_and_calm_returns_later() -> None:
+    made = factory(SmtpSettings(connections=10))
+    doors = [greeted(Door(factory=made)) for _ in range(9)]
+    doors[0].send(b"HUH\r\n")
+    assert codes(doors[0]) == [500, 421] and doors[0].closed()
+    doors[1].send(b"NOOP\r\n" * 6)
+    assert codes(doors[1]) == [250] * 6 + [421]  # seven of ten: still stressed
+    doors[2].transport.loseConnection()
+    doors[3].send(b"HUH\r\n")
+    assert codes(doors[3]) == [500, 421]
+    doors[4].send(b"HUH\r\n")  # five of ten: calm again
+    assert codes(doors[4]) == [500] and not doors[4].closed()
 
 
 def test_time_outs_leave_no_timer_behind() -> None:

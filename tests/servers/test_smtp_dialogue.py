@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from securegw.mail.address import Address
-from securegw.servers.smtp_commands import Reply, Terms
+from securegw.servers.smtp_commands import Reply
 from securegw.servers.smtp_dialogue import WAITING_LIMIT, SmtpDialogue
 from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, Bounds, Close, Send, StartTLS
+from securegw.servers.smtp_parameters import Terms
 
 YES = Reply(250, "2.0.0", "yes")
 NO = Reply(550, "5.1.1", "no")

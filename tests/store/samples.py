@@ -59,6 +59,7 @@ def rows(database: Database, table: Any) -> int:
 
 def tenant(database: Database, id: int = 2) -> int:
     """A second organisation in the house."""
+
     def add(connection: Connection) -> None:
         connection.execute(insert(schema.tenant), {"id": id, "name": f"tenant {id}"})
 

@@ -136,9 +136,7 @@ def test_a_future_resolves_only_after_commit(database: Database, monkeypatch: py
     assert seen == [False, False]
 
 
-def test_if_commit_fails_nobody_is_told_that_it_is_stored(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_if_commit_fails_nobody_is_told_that_it_is_stored(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_connection: Connection) -> None:
         raise OperationalError("COMMIT", {}, Exception("the disk is gone"))
 

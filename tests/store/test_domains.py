@@ -60,3 +60,20 @@ def test_routes_are_a_tenants_own(database: Database) -> None:
     assert database.read(domains.find_route, "bank.test").result() is None
     assert database.read(domains.list_routes).result() == []
     assert database.write(domains.remove_route, "*").result() is False
+
+
+def test_what_a_domain_asks_of_the_other_side_is_kept(database: Database) -> None:
+    database.write(domains.add_domain, Domain("inside.test", "", recipients="list")).result()
+    asked = Domain("inside.test", "", "fingerprint", recipients="call", fingerprints=("ab", "cd"))
+    assert database.write(domains.change_domain, asked).result() is True
+    found = database.read(domains.find_domain, "inside.test").result()
+    assert found is not None
+    assert (found.tls, found.recipients, found.fingerprints) == ("fingerprint", "call", ("ab", "cd"))
+
+
+def test_a_route_keeps_its_login_and_shows_no_secret(database: Database) -> None:
+    route = Route("*", "relay.test", "secure", login="us", secret=b"sealed", fingerprints=("ab",))
+    database.write(domains.put_route, route).result()
+    assert database.read(domains.find_route, "bank.test").result() == route
+    assert database.read(domains.list_routes).result() == [route]
+    assert "sealed" not in repr(route)

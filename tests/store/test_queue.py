@@ -31,6 +31,13 @@ def test_what_is_put_can_be_claimed_as_it_was(database: Database) -> None:
     assert database.read(queue.body, mail.id).result() == [b"sealed"]
 
 
+def test_what_the_sender_wants_to_be_told_is_kept(database: Database) -> None:
+    wishes = queue.Recipient(BOB, notify="SUCCESS,FAILURE", original="rfc822;bob@x.test")
+    put(database, entry(recipients=(wishes, queue.Recipient(CAT, notify="NEVER"))))
+    [item] = claim(database, node(database))
+    assert item.recipients == (wishes, queue.Recipient(CAT, notify="NEVER"))
+
+
 def test_parts_come_back_in_order(database: Database) -> None:
     parts = tuple(bytes([number]) * 1000 for number in range(12))
     [mail] = put(database, entry(body=parts))
@@ -186,9 +193,7 @@ def test_treated_together_one_lost_claim_does_not_harm_the_neighbours(database: 
     session = node(database)
     claim(database, session)
     database.write(queue.release, session, [mails[1].id]).result()
-    waiting = [
-        database.write_many(queue.treated_many, Treated(id=mail.id, session=session, now=NOW)) for mail in mails
-    ]
+    waiting = [database.write_many(queue.treated_many, Treated(id=mail.id, session=session, now=NOW)) for mail in mails]
     assert [type(future.exception()) for future in waiting] == [type(None), LostClaim, type(None)]
     assert rows(database, schema.item) == 1
 

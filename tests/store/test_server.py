@@ -66,9 +66,7 @@ def test_a_commit_that_waits_without_end_is_ended(
 
 
 @pytest.mark.parametrize("way", ["read", "write"])
-def test_a_server_that_does_not_answer_is_left(
-    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+def test_a_server_that_does_not_answer_is_left(postgresql_url: str, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     def sleep(connection: Connection) -> None:
         connection.execute(text("SELECT pg_sleep(60)"))
 

@@ -7,9 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select, text
 
-from securegw.store import schema, settings
+from securegw.store import domains, logins, queue, recipients, schema, settings
 from securegw.store.database import Database
+from securegw.store.domains import Domain, Route
 from securegw.store.troubles import NewerSchema
+from securegw.store.upgrade import upgrade
+from tests.store.samples import BOB, claim, node
 
 
 def test_an_empty_database_gets_the_tables_of_the_schema(empty_url: str) -> None:
@@ -43,9 +46,9 @@ def test_nodes_that_start_together_migrate_once(empty_url: str) -> None:
     nodes = [Database(empty_url) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(Database.migrate, nodes))
-    for node in nodes:
-        node.write(settings.put, "a", 1).result()
-        node.close()
+    for each in nodes:
+        each.write(settings.put, "a", 1).result()
+        each.close()
 
 
 def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,4 +64,32 @@ def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch: pyte
             database.migrate()
     database.migrate()
     assert database.read(settings.everything).result() == {}
+    database.close()
+
+
+FIRST_ROWS = (
+    "INSERT INTO domain (id, tenant, name, route, tls) VALUES (1, 1, 'inside.test', '[10.0.0.1]:25', 'encrypt')",
+    "INSERT INTO route (tenant, pattern, hop, tls) VALUES (1, '*', 'relay.test', 'may')",
+    "INSERT INTO item (id, tenant, kind, state, direction, trace, message_id, sender, recipients, source, size,"
+    " received, next_try, tries, note) VALUES ('00000000000000ab', 1, 'accepted', 'waiting', '', 't', '<1@x>',"
+    " 'ann@inside.test', '[{\"address\": \"bob@outside.test\"}]', '{}', 6, 1, 0, 0, '')",
+    "INSERT INTO body (item, part, bytes) VALUES ('00000000000000ab', 0, 'sealed')",
+)
+
+
+def test_a_database_of_the_first_schema_is_upgraded_with_its_rows(empty_url: str) -> None:
+    def rows_of_then(connection: Connection) -> None:
+        for statement in FIRST_ROWS:
+            connection.exec_driver_sql(statement)
+
+    database = Database(empty_url)
+    database.write(upgrade, "0001").result()
+    database.write(rows_of_then).result()
+    database.migrate()
+    assert database.read(domains.list_domains).result() == [Domain("inside.test", "[10.0.0.1]:25", "encrypt", 1, 1)]
+    assert database.read(domains.list_routes).result() == [Route("*", "relay.test")]
+    [item] = claim(database, node(database))
+    assert item.recipients == (queue.Recipient(BOB),)
+    assert database.read(logins.list_logins).result() == []
+    assert database.read(recipients.count).result() == 0
     database.close()

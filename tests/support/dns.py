@@ -3,6 +3,7 @@
 zone = Zone()
 zone.add("outside.test", "MX", "10 mx.outside.test.")
 zone.rcodes["broken.test"] = "SERVFAIL"
+zone.delays["slow.test"] = 5.0  # seconds of zone.clock
 server = NameServer(reactor, zone); server.address -> ("127.0.0.1", port)
 """
 
@@ -17,19 +18,28 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
-from twisted.internet import protocol
+from twisted.internet import protocol, reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 
 class Zone:
-    """What the server knows. ``silent`` names get no answer, ``truncated`` ones only over TCP."""
+    """What the server knows. ``silent`` names get no answer, ``truncated`` ones only over TCP.
 
-    def __init__(self) -> None:
+    ``ttl`` 0 lets no resolver remember. ``extra`` is added to every answer: (section, name, kind, value).
+    """
+
+    def __init__(self, clock: Any = reactor) -> None:
+        self.clock = clock
         self.records: dict[tuple[str, str], list[str]] = {}
         self.rcodes: dict[str, str] = {}
         self.silent: set[str] = set()
         self.truncated: set[str] = set()
         self.forged = False  # answers come with another id
+        self.delays: dict[str, float] = {}
+        self.ttl = 0
+        self.authority = False  # whether a name that is not there comes with a SOA
+        self.extra: list[tuple[str, str, str, str]] = []
+        self.refuses_edns = False
         self.asked: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, name: str, kind: str, *values: str) -> None:
@@ -44,7 +54,10 @@ class Zone:
         if name in self.silent:
             return None
         reply = dns.message.make_response(query, recursion_available=True)
-        if way == "udp" and name in self.truncated:
+        if self.refuses_edns and query.edns >= 0:
+            reply.use_edns(-1)
+            reply.set_rcode(dns.rcode.FORMERR)
+        elif way == "udp" and name in self.truncated:
             reply.flags |= dns.flags.TC
         else:
             self._fill(reply, name, kind)
@@ -56,11 +69,20 @@ class Zone:
         if name in self.rcodes:
             reply.set_rcode(dns.rcode.from_text(self.rcodes[name]))
         elif values := self.records.get((name, kind)):
-            reply.answer.append(dns.rrset.from_text(name + ".", 60, "IN", kind, *values))
+            reply.answer.append(dns.rrset.from_text(name + ".", self.ttl, "IN", kind, *values))
         elif alias := self.records.get((name, "CNAME")):
-            reply.answer.append(dns.rrset.from_text(name + ".", 60, "IN", "CNAME", *alias))
+            reply.answer.append(dns.rrset.from_text(name + ".", self.ttl, "IN", "CNAME", *alias))
         elif not any(known == name for known, _ in self.records):
             reply.set_rcode(dns.rcode.NXDOMAIN)
+        if self.authority and not reply.answer:
+            soa = f". . 1 1 1 1 {self.ttl}"
+            reply.authority.append(dns.rrset.from_text("test.", self.ttl, "IN", "SOA", soa))
+        for section, owner, extra_kind, value in self.extra:
+            getattr(reply, section).append(dns.rrset.from_text(owner, self.ttl, "IN", extra_kind, value))
+
+    def delay(self, wire: bytes) -> float:
+        question = dns.message.from_wire(wire).question[0]
+        return self.delays.get(question.name.to_text(omit_final_dot=True), 0.0)
 
 
 class NameServer:
@@ -82,6 +104,13 @@ class _Datagrams(protocol.DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         if reply := self._zone.answer(datagram, "udp"):
+            if seconds := self._zone.delay(datagram):
+                self._zone.clock.callLater(seconds, self._late, reply, addr)
+            else:
+                self.transport.write(reply, addr)
+
+    def _late(self, reply: bytes, addr: Any) -> None:
+        if self.transport:
             self.transport.write(reply, addr)
 
 

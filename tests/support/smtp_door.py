@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport
@@ -11,14 +12,24 @@ from zope.interface import implementer
 
 from securegw.mail.address import Address
 from securegw.mail.envelope import Envelope, Source
-from securegw.mail.errors import Later, RelayDenied, UnknownRecipient, UnknownSender
+from securegw.mail.errors import (
+    Later,
+    RelayDenied,
+    TooManyTries,
+    UnknownRecipient,
+    UnknownSender,
+    WrongPassword,
+)
 from securegw.servers.smtp import SmtpConnection, SmtpFactory, SmtpSettings
 
 SIZE = 2_000_000
 
 
 class PretendedIntake:
-    """Takes nearly everything. refused@ may not send, gone@ does not exist, busy@ comes later, broken@ is a bug."""
+    """Takes nearly everything. refused@ may not send, gone@ does not exist, busy@ comes later, broken@ is a bug.
+
+    The password is "secret"; "guessed" has been tried too often. A certificate for relay.test is known.
+    """
 
     size_limit = SIZE
     recipients_limit = 1000
@@ -30,6 +41,20 @@ class PretendedIntake:
 
     def is_inside(self, address: str) -> bool:
         return address == "127.0.0.1"
+
+    async def sign_in(self, source: Source, name: str, password: str) -> Source:
+        self.asked.append((source, name))
+        if name == "slow":
+            await self._gate()
+        if password == "guessed":
+            raise TooManyTries
+        if password != "secret":
+            raise WrongPassword
+        return attrs.evolve(source, person=name, inside=True)
+
+    async def vouch(self, source: Source, names: tuple[str, ...], fingerprint: str) -> Source:
+        self.asked.append((source, (names, fingerprint)))
+        return attrs.evolve(source, inside=True) if "relay.test" in names else source
 
     async def sender(self, source: Source, sender: Address | None, size: int | None) -> None:
         self.asked.append((source, sender))
@@ -103,10 +128,18 @@ class Door:
         tls: object = "pretended",
         peer: str = "127.0.0.1",
         factory: SmtpFactory | None = None,
+        implicit_tls: bool = False,
     ) -> None:
         if factory is None:
             own = settings or SmtpSettings()
-            factory = SmtpFactory(PretendedIntake(), own, tls, "gw.test", Clock())  # type: ignore[arg-type]
+            factory = SmtpFactory(
+                PretendedIntake(),
+                own,
+                tls,  # type: ignore[arg-type]
+                "gw.test",
+                Clock(),
+                implicit_tls=implicit_tls,
+            )
         self.factory = factory
         self.intake: PretendedIntake = factory.intake  # type: ignore[assignment]
         self.clock: Clock = factory.clock  # type: ignore[assignment]
@@ -118,6 +151,12 @@ class Door:
     def send(self, data: bytes) -> None:
         if self.transport.connected:
             self.connection.dataReceived(data)
+
+    def begin_tls(self) -> None:
+        """STARTTLS and a pretended handshake."""
+        self.send(b"EHLO client.test\r\nSTARTTLS\r\n")
+        self.connection.handshakeCompleted()
+        self.received()
 
     def received(self) -> bytes:
         data: bytes = self.transport.value()

@@ -23,11 +23,13 @@ from securegw.crypto import authority as authorities
 from securegw.crypto import smime
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey
+from securegw.flow.hours import Hours
 from securegw.flow.intake import new_trace
+from securegw.flow.ways import Ways
 from securegw.keys.issue import authority_row, held
 from securegw.mail import message as messages
 from securegw.mail.address import Address, parse_path
-from securegw.mail.envelope import Envelope, Source
+from securegw.mail.envelope import Envelope, Source, Wishes
 from securegw.store import domains, keystore, schema
 from securegw.store.database import Database
 from securegw.workers import InlineWorkers
@@ -56,6 +58,9 @@ class Delivered:
     sender: str
     recipients: tuple[str, ...]
     raw: bytes
+    wishes: dict[str, Wishes] = attrs.field(factory=dict)
+    ret: str = ""
+    envid: str = ""
 
     @property
     def message(self) -> messages.Message:
@@ -67,9 +72,10 @@ class Delivered:
 
 
 class RememberingRelay:
-    """Takes everything, unless told what to answer to whom."""
+    """Takes everything, unless told what to answer to whom. ``dsn``: it looks after the sender's wishes."""
 
     def __init__(self) -> None:
+        self.dsn = False
         self.taken: list[Delivered] = []
         self.answers: dict[str, Reply] = {}
 
@@ -81,21 +87,50 @@ class RememberingRelay:
         self.answers[recipient] = Reply(451, "4.3.0", "later", remote="relay.test")
 
     async def send(
-        self, hop: Hop, sender: str, recipients: list[str], raw: bytes, *, eight_bit: bool = False, utf8: bool = False
+        self,
+        hop: Hop,
+        sender: str,
+        recipients: list[str],
+        raw: bytes,
+        *,
+        eight_bit: bool = False,
+        utf8: bool = False,
+        wishes: dict[str, Wishes] | None = None,
+        ret: str = "",
+        envid: str = "",
     ) -> Sent:
         good = Reply(250, "2.0.0", "taken", remote="relay.test")
         replies = {recipient: self.answers.get(recipient, good) for recipient in recipients}
         taken = tuple(recipient for recipient, reply in replies.items() if reply.code == 250)
         if taken:
-            self.taken.append(Delivered(hop, sender, taken, raw))
-        return Sent(replies)
+            self.taken.append(Delivered(hop, sender, taken, raw, wishes or {}, ret, envid))
+        return Sent(replies, self.dsn)
 
 
 class PlainResolver:
-    """Every domain has one mail server."""
+    """Every domain has one mail server, unless told which or what goes wrong."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, tuple[str, ...] | Exception] = {}
 
     async def mx(self, domain: str) -> tuple[str, ...]:
-        return (f"mx.{domain}",)
+        found = self.hosts.get(domain, (f"mx.{domain}",))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class InsideServer:
+    """Says who exists, unless it is down; ``asked`` is whom it was asked about."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Reply | None] = {}
+        self.down = False
+        self.asked: list[str] = []
+
+    async def ask(self, hop: Hop, recipient: str) -> Reply | None:
+        self.asked.append(recipient)
+        return None if self.down else self.answers.get(recipient, Reply(250, "2.1.5", "ok"))
 
 
 @attrs.frozen
@@ -139,6 +174,8 @@ class World:
         self.clock.rightNow = START
         self.folder = Path(tempfile.mkdtemp(prefix="securegw-world-"))
         self.relay = RememberingRelay()
+        self.resolver = PlainResolver()
+        self.inside_server = InsideServer()
         self.master = MasterKey.from_text(MasterKey.new_text())
         self.database = Database("sqlite://", inline=True)
         self.database.migrate()
@@ -151,7 +188,10 @@ class World:
             workers=InlineWorkers(),
             master=self.master,
             relay=self.relay,
-            resolver=PlainResolver(),
+            ways=Ways("gw.inside.test", self.resolver, self.master),
+            caller=self.inside_server,
+            hours=Hours(self.clock.seconds, self.clock.seconds),
+            doors=[],
             cost=QUICK,
         )
         self.wait(gateway.open_rooms(self.house))
@@ -213,6 +253,7 @@ class World:
         subject: str = "news",
         fields: str = "",
         source: Source = INSIDE,
+        **envelope: Any,
     ) -> str:
         """Hand in a plain mail."""
         to = [recipients] if isinstance(recipients, str) else recipients
@@ -221,16 +262,17 @@ class World:
             f"Message-ID: <{new_trace()}@inside.test>\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n"
             f"{fields}\r\n{text}\r\n"
         ).encode()
-        return self.hand_in(sender, to, raw, source)
+        return self.hand_in(sender, to, raw, source, **envelope)
 
-    def hand_in(self, sender: str, recipients: list[str], raw: bytes, source: Source = INSIDE) -> str:
-        """Hand in these very bytes."""
+    def hand_in(self, sender: str, recipients: list[str], raw: bytes, source: Source = INSIDE, **more: Any) -> str:
+        """Hand in these very bytes; ``more`` goes into the envelope, for example the sender's wishes."""
         envelope = Envelope(
             new_trace(),
             parse_path(sender) if sender else None,
             tuple(map(parse_path, recipients)),
             source,
             self.clock.seconds(),
+            **more,
         )
         for recipient in envelope.recipients:
             self.wait(self.house.intake.recipient(source, envelope.sender, recipient))
