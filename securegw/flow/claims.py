@@ -35,6 +35,8 @@ POLL = 1.0
 BATCH = 20
 UNDER_WAY = 50
 IN_MEMORY = 64 << 20
+LARGE = 1 << 20
+LARGE_UNDER_WAY = 2
 
 PAUSE = 60.0
 PATIENCE = 8.0  # how long a gateway that is told to go waits for its deliveries
@@ -42,16 +44,49 @@ EVERYBODY = 1e18  # a time at which every session is dead
 POISON = 3
 
 Worker = Callable[["Item", bytes], Coroutine[Any, Any, None]]
+Waiting = tuple["Item", bytes | None]
 
 
 @attrs.define
 class Line:
-    """One kind of work: what waits for it in memory and how much is under way."""
+    """One kind of work: what waits for it and how much is under way; of large mails, few at a time."""
 
     work: Worker
     most: int = UNDER_WAY
-    waiting: deque[tuple[Item, bytes | None]] = attrs.field(factory=deque)
+    waiting: deque[Waiting] = attrs.field(factory=deque)
+    large: deque[Waiting] = attrs.field(factory=deque)
     under_way: int = 0
+    large_under_way: int = 0
+
+    def add(self, item: Item, raw: bytes | None) -> None:
+        (self.large if item.size > LARGE else self.waiting).append((item, raw))
+
+    def next(self) -> Waiting | None:
+        """The next one that may begin now, counted as under way."""
+        if self.large and self.large_under_way < LARGE_UNDER_WAY:
+            self.large_under_way += 1
+            return self.large.popleft()
+        if self.waiting and self.under_way < self.most:
+            self.under_way += 1
+            return self.waiting.popleft()
+        return None
+
+    def ended(self, item: Item) -> None:
+        if item.size > LARGE:
+            self.large_under_way -= 1
+        else:
+            self.under_way -= 1
+
+    @property
+    def is_busy(self) -> bool:
+        return self.under_way + self.large_under_way > 0
+
+    def forget(self) -> int:
+        """What waits is left to whoever claims it next; returns how much memory it held, in bytes."""
+        held = sum(item.size for item, raw in (*self.waiting, *self.large) if raw is not None)
+        self.waiting.clear()
+        self.large.clear()
+        return held
 
 
 class Claims:
@@ -88,15 +123,15 @@ class Claims:
         if not alive:
             log.warn("this node was taken for dead; its claims are lost")
             for line in self.lines.values():
-                line.waiting.clear()
+                self.held -= line.forget()
             await self.open()
 
     async def close(self) -> None:
         """Finish what is under way, hand the rest back."""
         self.stopping = True
         for line in self.lines.values():
-            line.waiting.clear()
-        if any(line.under_way for line in self.lines.values()):
+            self.held -= line.forget()
+        if any(line.is_busy for line in self.lines.values()):
             waiter: Deferred[None] = Deferred()
             self.idle.append(waiter)
             waiter.addTimeout(PATIENCE, self.reactor)
@@ -107,16 +142,16 @@ class Claims:
             self.session = None
 
     def birth(self, size: int) -> int | None:
-        """The session under which a new item is born, or None where memory is full and it must wait in the store."""
-        full = self.held + size > IN_MEMORY or self.stopping
+        """The session under which a new item is born; None where it is large or memory is full: the store keeps it."""
+        full = size > LARGE or self.held + size > IN_MEMORY or self.stopping
         return None if full else self.session
 
     def take(self, item: Item, raw: bytes | None = None) -> None:
         """Take an item that is claimed by this session, with its body if it is in memory."""
         if self.stopping:
             return
-        self.held += len(raw) if raw is not None else 0
-        self.lines[item.kind].waiting.append((item, raw))
+        self.held += item.size if raw is not None else 0
+        self.lines[item.kind].add(item, raw)
         self._go(self.lines[item.kind])
 
     async def poll(self) -> None:
@@ -134,17 +169,18 @@ class Claims:
         Deferred.fromCoroutine(self.poll()).addErrback(_log_failure)
 
     def _is_busy(self) -> bool:
-        return self.held > IN_MEMORY // 2 or sum(len(line.waiting) for line in self.lines.values()) > BATCH
+        waiting = sum(len(line.waiting) + len(line.large) for line in self.lines.values())
+        return self.held > IN_MEMORY // 2 or waiting > BATCH
 
     def _go(self, line: Line) -> None:
-        while line.waiting and line.under_way < line.most:
-            item, raw = line.waiting.popleft()
-            line.under_way += 1
+        while (found := line.next()) is not None:
+            item, raw = found
             done = Deferred.fromCoroutine(self._work(line, item, raw))
             done.addErrback(_log_failure)
-            done.addBoth(self._ended, line)
+            done.addBoth(self._ended, line, item)
 
     async def _work(self, line: Line, item: Item, raw: bytes | None) -> None:
+        self.held += item.size if raw is None else 0
         try:
             await line.work(item, raw if raw is not None else await self.body(item))
         except LostClaim:
@@ -156,7 +192,7 @@ class Claims:
             if not isinstance(error, MailError):
                 raise
         finally:
-            self.held -= len(raw) if raw is not None else 0
+            self.held -= item.size
 
     async def _put_back(self, item: Item, error: Exception) -> None:
         """Try again in a while; what harms the workers or is not understood is parked at the third time.
@@ -183,11 +219,11 @@ class Claims:
         parts = await self.workers.settle(self.database.read(queue.body, item.id))
         return await self.workers.thread(self.master.open_parts, BODY, item.id, parts)
 
-    def _ended(self, _result: object, line: Line) -> None:
-        line.under_way -= 1
+    def _ended(self, _result: object, line: Line, item: Item) -> None:
+        line.ended(item)
         if not self.stopping:
             self._go(line)
-        elif not any(other.under_way for other in self.lines.values()):
+        elif not any(other.is_busy for other in self.lines.values()):
             idle, self.idle = self.idle, []
             for waiter in idle:
                 if not waiter.called:

@@ -87,3 +87,43 @@ def test_a_store_that_fails_says_later_and_takes_nothing(world: World, monkeypat
 def test_only_the_mail_itself_can_be_poison(error: Exception, poison: bool) -> None:
     assert claims.is_poison(error) is poison
     assert gateway.House is not None
+
+
+def test_large_mails_go_two_at_a_time_and_delay_nobody(world: World) -> None:
+    from twisted.internet.defer import Deferred
+
+    gates: list[Deferred[None]] = []
+    taken: list[str] = []
+
+    async def slow(item: queue.Item, raw: bytes) -> None:
+        taken.append(item.message_id)
+        if item.size > claims.LARGE:
+            gate: Deferred[None] = Deferred()
+            gates.append(gate)
+            await gate
+
+    line = claims.Line(slow)
+    world.house.claims.lines["accepted"] = line
+    for number in range(5):
+        line.add(_item(world, f"large {number}", claims.LARGE + 1), b"x")
+    line.add(_item(world, "small", 10), b"x")
+    world.house.claims._go(line)
+    assert taken == ["large 0", "large 1", "small"]
+    gates.pop(0).callback(None)
+    assert taken[3:] == ["large 2"]
+    line.forget()
+    for gate in gates:
+        gate.callback(None)
+    assert not line.is_busy
+
+
+def test_a_large_mail_is_not_born_claimed(world: World) -> None:
+    assert world.house.claims.birth(claims.LARGE) is not None
+    assert world.house.claims.birth(claims.LARGE + 1) is None
+
+
+def _item(world: World, name: str, size: int) -> queue.Item:
+    return queue.Item(
+        id=queue.new_id(), kind="accepted", trace="t", sender=ANN, recipients=(queue.Recipient(BOB),), source={},
+        size=size, received=world.clock.seconds(), message_id=name,
+    )
