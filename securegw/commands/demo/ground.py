@@ -44,6 +44,7 @@ key = {key}
 
 [intake]
 relay_networks = ["127.0.0.1/32"]
+free_space = "10 MB"
 
 [delivery]
 first_retry = "2s"
