@@ -26,8 +26,10 @@ FORGOTTEN = 600.0  # seconds after which a trouble does not count as one of a se
 class Lane:
     """The mails to one hop: ``limit`` of them at the same time, fewer if the hop takes fewer connections."""
 
-    def __init__(self, hop: Hop, limit: int) -> None:
-        self.hop = hop  # the latest; the order of its hosts may change from mail to mail
+    hop: Hop  # the latest; the order of its hosts may change from mail to mail
+
+    def __init__(self, key: Hashable, limit: int) -> None:
+        self.key = key
         self.resting: list[RelayConnection] = []
         self.open = 0  # connections on which the server takes mail
         self.calling = 0  # connections that may become such

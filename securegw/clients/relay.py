@@ -136,11 +136,13 @@ class Relay:
     async def _send(self, hop: Hop, mail: Mail) -> Done:
         key = hop.lane
         self._refuse_the_dead(key)
-        lane = self._lanes.setdefault(key, Lane(hop, self._settings.connections))
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key, self._settings.connections)
         lane.hop = hop
         await lane.enter()
         try:
-            return await self._deliver(key, lane, mail)
+            return await self._deliver(lane, mail)
         finally:
             lane.leave()
             self._forget(lane)
@@ -150,7 +152,7 @@ class Relay:
             AT_ONCE.inc()
             raise NoConnection(reply)
 
-    async def _deliver(self, key: Hashable, lane: Lane, mail: Mail) -> Done:
+    async def _deliver(self, lane: Lane, mail: Mail) -> Done:
         while True:
             if lane.resting:
                 done = await self._use(lane, lane.resting.pop(), mail)
@@ -158,12 +160,13 @@ class Relay:
                     KEPT.inc()
                     return done
                 # It was closed while at rest; nobody has seen the mail yet.
-            elif connection := await self._connect(key, lane):
+            elif connection := await self._connect(lane):
                 FRESH.inc()
                 return await self._use(lane, connection, mail)
 
-    async def _connect(self, key: Hashable, lane: Lane) -> RelayConnection | None:
+    async def _connect(self, lane: Lane) -> RelayConnection | None:
         """A new connection; None when there will be no more than there are, and one of them is free now."""
+        key = lane.key
         self._refuse_the_dead(key)
         self._memory.begin(key)
         lane.calling += 1
@@ -214,9 +217,8 @@ class Relay:
 
     def _forget(self, lane: Lane) -> None:
         """A lane that nobody uses is not kept: there are as many hops as there are domains."""
-        key = lane.hop.lane
-        if lane.unused and self._lanes.get(key) is lane:
-            del self._lanes[key]
+        if lane.unused and self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
 
 
 def _for_all(mail: Mail, reply: Reply) -> Done:

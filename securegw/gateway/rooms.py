@@ -197,7 +197,7 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
     except BaseException:
         database.close()
         raise
-    tls, resolver = ClientTLS(settings.relay.authorities), Resolver(reactor)
+    tls, resolver = ClientTLS(settings.relay.authorities), Resolver(reactor, own_names=[own.host])
     doors: list[Place] = []
     return furnish(
         settings,

@@ -99,6 +99,7 @@ class Delivery(RelayCase):
         self.assertEqual(sent.recipients[BOB].status, "5.3.4")
         await self.until(lambda: server.ended)
         self.assertNotIn(b".", server.heard)
+        self.assertLess(len(server.heard), 1000)  # of 15,360 lines
 
     async def test_wishes_reach_a_hop_that_looks_after_them(self) -> None:
         for offer, expected in ((b"250 DSN\r\n", True), (b"250 SIZE\r\n", False)):

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from securegw.clients.smtp_dialogue import SmtpClientDialogue, Tls
 from securegw.clients.smtp_envelope import Mail
-from securegw.clients.smtp_events import Broken, Done, Event, Ready, Send, SendText, StartTLS
+from securegw.clients.smtp_events import Broken, Done, Ready, Send, StartTLS
 from securegw.clients.smtp_replies import Reply
-from securegw.clients.smtp_sign_in import Login
-from securegw.clients.smtp_text import PIECE, stuffed
-from securegw.mail.envelope import Wishes
-
-EHLO = b"250-mx.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100000\r\n"
-PLAIN = b"250 mx.test\r\n"
-MAIL = Mail("ann@inside.test", ("bob@outside.test", "carl@outside.test"), b"Subject: x\r\n\r\ntext\r\n")
-
-
-def sent(events: list[Event]) -> bytes:
-    return b"".join(event.data for event in events if isinstance(event, Send))
-
-
-def done(events: list[Event]) -> Done:
-    [result] = [event for event in events if isinstance(event, Done)]
-    return result
-
-
-def codes(result: Done) -> list[tuple[int, str]]:
-    return [(reply.code, reply.status) for reply in result.replies.values()]
-
-
-def ready(ehlo: bytes = EHLO, tls: Tls = "none") -> SmtpClientDialogue:
-    dialogue = SmtpClientDialogue("gw.test", tls=tls, remote="mx.test:25")
-    assert sent(dialogue.receive(b"220 mx.test\r\n")) == b"EHLO gw.test\r\n"
-    assert dialogue.receive(ehlo) == [Ready()]
-    return dialogue
+from tests.clients.dialogue_case import EHLO, MAIL, PLAIN, codes, done, ready, sent
+from tests.fuzz.atheris_smtp_client import WORDS, try_one
 
 
 def test_a_pipelined_envelope_is_one_send_and_the_text_follows() -> None:
@@ -335,172 +312,19 @@ def test_no_greeting(greeting: bytes) -> None:
     assert isinstance(broken, Broken)
 
 
-# The text (T3, T7)
-
-
-OFFSETS = [0, 2, 3, 4095, 4096, 16382, 16383, 16384, 16385, 32767, 32768, PIECE - 1, PIECE, PIECE + 1]
-CUTS = [(offset, size) for offset in OFFSETS for size in (1, 2, 3, 5, 7, 4096, 16384, PIECE) if offset < 5000 * size]
-
-
-@pytest.mark.parametrize(("offset", "size"), CUTS)
-@pytest.mark.parametrize("line", [b".\r\n", b"..\r\n", b".x\r\n", b".\r\n.\r\n"])
-def test_5_2_16_dots_are_stuffed_wherever_they_stand(offset: int, line: bytes, size: int) -> None:
-    raw = (b"x" * (offset - 2) + b"\r\n" if offset else b"") + line + b"MAIL FROM:<smuggled@bank.test>\r\n"
-    wire = b"".join(stuffed(raw, size))
-    assert wire.endswith(b"\r\n.\r\n")
-    assert (b"\r\n" + wire).count(b"\r\n.\r\n") == 1
-    lines = wire[:-3].split(b"\r\n")
-    assert b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines) == raw
-
-
-def test_5_2_16_every_cut_of_a_text_of_dots_gives_the_same() -> None:
-    raw = b"\r\n.\r\n..\r\n\r\n.a\r\n.\r\n\r\n\r\n."
-    whole = b"".join(stuffed(raw, 1000))
-    assert {b"".join(stuffed(raw, size)) for size in range(1, len(raw) + 2)} == {whole}
-
-
-def test_a_text_without_dots_is_not_changed() -> None:
-    raw = b"Subject: x\r\n\r\ntext. with. dots.\r\n"
-    assert b"".join(stuffed(raw)) == raw + b".\r\n"
-    assert b"".join(stuffed(b"no end")) == b"no end\r\n.\r\n" and b"".join(stuffed(b"")) == b".\r\n"
-
-
-LARGE = Mail("ann@inside.test", ("bob@outside.test",), b"x" * 70 + b"\r\n" + (b"." * 70 + b"\r\n") * 10_000)
-
-
-def large() -> tuple[SmtpClientDialogue, SendText]:
-    dialogue = ready(b"250-mx.test\r\n250 PIPELINING\r\n")
-    dialogue.send(LARGE)
-    [text] = dialogue.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
-    assert isinstance(text, SendText)
-    return dialogue, text
-
-
-def test_a_large_text_goes_in_pieces() -> None:
-    dialogue, text = large()
-    pieces = list(text.pieces)
-    assert len(pieces) > 2 and b"".join(pieces) == b"".join(stuffed(LARGE.raw, 10**9))
-    dialogue.text_sent()
-    assert codes(done(dialogue.receive(b"250 ok\r\n"))) == [(250, "2.0.0")]
-
-
-@pytest.mark.parametrize(("answer", "status"), [(b"250 ok\r\n", "4.5.0"), (b"552 5.3.4 large\r\n", "5.3.4")])
-def test_an_answer_before_the_end_of_the_text_ends_the_connection(answer: bytes, status: str) -> None:
-    """What follows would be taken for commands; and nobody can have taken half a mail."""
-    dialogue, _text = large()
-    result = done(dialogue.receive(answer))
-    assert [reply.status for reply in result.replies.values()] == [status] and not result.reusable
-
-
-# DSN
-
-
-WISHES = {"bob@outside.test": Wishes("SUCCESS,FAILURE", "rfc822;bob+2Balias@outside.test")}
-DSN = b"250-mx.test\r\n250-PIPELINING\r\n250 DSN\r\n"
-
-
-def test_wishes_go_to_a_host_that_looks_after_them() -> None:
-    mail = Mail(MAIL.sender, MAIL.recipients, MAIL.raw, wishes=WISHES, ret="HDRS", envid="QQ+3D1")
-    dialogue = ready(DSN)
-    assert sent(dialogue.send(mail)) == (
-        b"MAIL FROM:<ann@inside.test> RET=HDRS ENVID=QQ+3D1\r\n"
-        b"RCPT TO:<bob@outside.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bob+2Balias@outside.test\r\n"
-        b"RCPT TO:<carl@outside.test>\r\nDATA\r\n"
-    )
-    dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
-    assert done(dialogue.receive(b"250 ok\r\n")).dsn
-    other = ready()
-    assert b"NOTIFY" not in sent(other.send(mail)) and b"RET" not in sent(other.send(mail))
-
-
-@pytest.mark.parametrize("text", ["x\r\nRSET", "a b", "=", "x" * 600, "ü", "+zz", "", "rfc822;a\0b", "NEVER,SUCCESS"])
-def test_5_2_19_a_wish_that_is_none_is_dropped(text: str) -> None:
-    mail = Mail(
-        MAIL.sender, MAIL.recipients, MAIL.raw, wishes={"bob@outside.test": Wishes(text, text)}, ret=text, envid="a b"
-    )
-    assert sent(ready(DSN).send(mail)) == (
-        b"MAIL FROM:<ann@inside.test>\r\nRCPT TO:<bob@outside.test>\r\nRCPT TO:<carl@outside.test>\r\nDATA\r\n"
-    )
-
-
-# AUTH
-
-
-LOGIN = Login("gateway", "open sesame")
-
-
-def under_tls(auth: bytes, login: Login = LOGIN) -> tuple[SmtpClientDialogue, list[Event]]:
-    dialogue = SmtpClientDialogue("gw.test", tls="encrypt", remote="mx.test:587", login=login)
-    dialogue.receive(b"220 hi\r\n")
-    dialogue.receive(b"250-mx.test\r\n250 STARTTLS\r\n")
-    dialogue.receive(b"220 go\r\n")
-    dialogue.secured()
-    return dialogue, dialogue.receive(b"250-mx.test\r\n250 " + auth + b"\r\n")
-
-
-def broken(events: list[Event]) -> Broken:
-    assert isinstance(events[-1], Broken), events
-    return events[-1]
-
-
-@pytest.mark.parametrize("offer", [b"AUTH LOGIN PLAIN", b"auth plain login", b"AUTH=LOGIN PLAIN XOAUTH2"])
-def test_sign_in_by_plain(offer: bytes) -> None:
-    dialogue, events = under_tls(offer)
-    assert sent(events) == b"AUTH PLAIN AGdhdGV3YXkAb3BlbiBzZXNhbWU=\r\n"
-    assert dialogue.receive(b"235 2.7.0 welcome\r\n") == [Ready()]
-
-
-def test_sign_in_by_login() -> None:
-    dialogue, events = under_tls(b"AUTH LOGIN CRAM-MD5")
-    assert sent(events) == b"AUTH LOGIN\r\n"
-    assert sent(dialogue.receive(b"334 VXNlcm5hbWU6\r\n")) == b"Z2F0ZXdheQ==\r\n"
-    assert sent(dialogue.receive(b"334 UGFzc3dvcmQ6\r\n")) == b"b3BlbiBzZXNhbWU=\r\n"
-    assert dialogue.receive(b"235 welcome\r\n") == [Ready()]
-
-
-@pytest.mark.parametrize("tls", ["none", "may"])
-def test_a_password_is_never_sent_in_clear_text(tls: Tls) -> None:
-    dialogue = SmtpClientDialogue("gw.test", tls=tls, login=LOGIN)
-    dialogue.receive(b"220 hi\r\n")
-    events = dialogue.receive(b"250-mx.test\r\n250 AUTH PLAIN LOGIN\r\n")
-    assert sent(events) == b"" and broken(events).reply.status == "4.7.11"
-
-
-def test_a_refused_sign_in_waits_and_says_why_without_the_password() -> None:
-    dialogue, _ = under_tls(b"AUTH PLAIN")
-    reply = broken(dialogue.receive(b"535 5.7.8 not AGdhdGV3YXkAb3BlbiBzZXNhbWU= nor open sesame\r\n")).reply
-    assert (reply.code, reply.status) == (451, "4.7.8") and "535 5.7.8 not *** nor ***" in reply.text
-
-
-def test_a_server_that_repeats_the_password_later_is_not_quoted() -> None:
-    dialogue, _ = under_tls(b"AUTH PLAIN")
-    dialogue.receive(b"235 in\r\n")
-    dialogue.send(MAIL)
-    result = done(dialogue.receive(b"550 5.7.1 open sesame is a bad password\r\n" + b"503 x\r\n" * 3))
-    assert {reply.text for reply in result.replies.values()} == {"*** is a bad password"}
-
-
-@pytest.mark.parametrize("answer", [b"250 ok\r\n", b"334 more\r\n", b"354 go\r\n", b"\xff\r\n"])
-def test_an_answer_that_is_none_to_a_sign_in(answer: bytes) -> None:
-    dialogue, _ = under_tls(b"AUTH PLAIN")
-    assert broken(dialogue.receive(answer)).reply.status == "4.5.0"
-
-
-def test_no_way_to_sign_in() -> None:
-    for offer, login in ((b"AUTH GSSAPI", LOGIN), (b"SIZE", LOGIN), (b"AUTH PLAIN", Login("a\0b", "c"))):
-        _, events = under_tls(offer, login)
-        assert sent(events) == b"" and broken(events).reply.status == "4.7.9"
-
-
-def test_no_representation_has_a_password_or_a_mail() -> None:
-    dialogue, events = under_tls(b"AUTH PLAIN")
-    assert "AGdh" not in repr(events) and "sesame" not in repr(LOGIN)
-    assert "text" not in repr(MAIL) and "sesame" not in repr(vars(dialogue)["_login"])
-
-
-def test_a_reset_that_is_refused_leaves_the_mail_untouched() -> None:
+@pytest.mark.parametrize("answer", [b"503 no reset\r\n", b"354 go\r\n", b"220 hi\r\n"])
+def test_a_reset_that_is_refused_leaves_the_mail_untouched(answer: bytes) -> None:
     dialogue = ready()
     dialogue.send(MAIL)
     dialogue.receive(b"550 no\r\n503 x\r\n503 x\r\n503 x\r\n")
     dialogue.send(MAIL)
-    assert done(dialogue.receive(b"503 no reset\r\n")).untouched
+    result = done(dialogue.receive(answer))
+    assert result.untouched and codes(result) == [(451, "4.5.0")] * 2
+
+
+def test_two_thousand_random_talks() -> None:
+    """The first steps of tests/fuzz/atheris_smtp_client, which has found what nobody had thought of."""
+    source = random.Random(5)
+    for _ in range(2000):
+        words = source.choices(range(len(WORDS)), k=source.randrange(1, 30))
+        try_one(bytes([source.randrange(256), *[0] * source.randrange(2), *words]))
