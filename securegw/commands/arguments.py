@@ -48,7 +48,7 @@ def pattern(text: str) -> str:
 
 
 def hop(text: str) -> str:
-    """``[host]:port`` or ``host:port`` is this server, a bare name its MX; the port is 25 unless named."""
+    """``[host]:port`` as it stands; ``host`` and ``host:port`` by their MX. The port is 25 unless named."""
     match = _HOP.fullmatch(text)
     port = int(match["port"] or 25) if match else 0
     if match is None or not 1 <= port <= 65535:

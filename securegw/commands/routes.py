@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions.add("list", list_all, "List the routes.", json=True)
     setting = actions.add("set", set_one, "Send mail for a domain, or for all (*), to a hop.")
     setting.add_argument("pattern", type=pattern, help="a domain, or * for all")
-    setting.add_argument("hop", type=hop, help="[host]:port or host:port: this server; a bare name: its MX")
+    setting.add_argument("hop", type=hop, help="[host]:port: this very server; host or host:port: by its MX")
     add_tls(setting, "may")
     setting.add_argument("--login", metavar="NAME", type=login_text, help="sign in there with this name")
     add_password_file(setting)

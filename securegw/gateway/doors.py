@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import AbstractDatagramProtocol, Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from securegw.flow.claims import POLL, RENEW
@@ -23,7 +23,7 @@ from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.mail.errors import MailError
 from securegw.portal import portal_site
-from securegw.servers.smtp import smtp_factory
+from securegw.servers.smtp import SmtpFactory, smtp_factory
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
 
@@ -34,7 +34,8 @@ CLEANING = 600.0
 # What an operator can mend: one line says it, no traceback.
 EXPECTED = (BadCertificate, CannotListenError, DatabaseTaken, MailError, NewerSchema, OSError)
 
-Factory.noisy = False  # one line for each event of ours, none for each connection
+# One line for each event of ours, none for each connection or question to a name server.
+AbstractDatagramProtocol.noisy = Factory.noisy = False
 
 
 @attrs.frozen
@@ -81,6 +82,7 @@ class Doors(Service):
         self.house: House | None = None
         self.ports: dict[str, IListeningPort] = {}
         self.opened: Deferred[None] = Deferred()
+        self.smtp: list[SmtpFactory] = []
         self.clocks: list[TimerService] = []
         self.failed = False
 
@@ -102,6 +104,8 @@ class Doors(Service):
         """Open all listeners of a door and note where: a next hop that leads there would lead in a circle."""
         listens = server.listen(self.settings)
         factory = server.factory(house, self.reactor) if listens else None
+        if isinstance(factory, SmtpFactory):
+            self.smtp.append(factory)
         for number, listen in enumerate(listens):
             port = await serverFromString(self.reactor, listen).listen(factory)
             self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port
@@ -130,6 +134,8 @@ class Doors(Service):
         for clock in self.clocks:
             await clock.stopService()
         await gatherResults([Deferred.fromCoroutine(_stop(port)) for port in self.ports.values()])
+        for factory in self.smtp:
+            factory.dismiss()
         if self.house is not None:
             await close_rooms(self.house)
 

@@ -48,6 +48,7 @@ class SmtpFactory(protocol.ServerFactory):
         self.clock = clock
         self.implicit_tls = implicit_tls
         self.doorkeeper = doorkeeper or Doorkeeper(settings.room(), clock.seconds)
+        self._open: set[SmtpConnection] = set()
         self._connections = CONNECTIONS.labels("smtps" if implicit_tls else "smtp")
         self._bounds = Bounds(
             host=host,
@@ -75,7 +76,17 @@ class SmtpFactory(protocol.ServerFactory):
         self._connections.inc()
 
     def buildProtocol(self, addr: IAddress | None) -> SmtpConnection:
-        return SmtpConnection(self, SmtpDialogue(self._bounds), addr)
+        made = SmtpConnection(self, SmtpDialogue(self._bounds), addr)
+        self._open.add(made)
+        return made
+
+    def left(self, connection: SmtpConnection) -> None:
+        self._open.discard(connection)
+
+    def dismiss(self) -> None:
+        """Send everybody away who is between two commands: the gateway goes down."""
+        for connection in tuple(self._open):
+            connection.dismiss()
 
 
 def smtp_factory(

@@ -59,6 +59,8 @@ class Door(Protocol):
 
     def count(self) -> None: ...
 
+    def left(self, connection: SmtpConnection) -> None: ...
+
 
 @implementer(IHandshakeListener)
 class SmtpConnection(protocol.Protocol):
@@ -111,8 +113,14 @@ class SmtpConnection(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._gone = True
         self._stop_timer()
+        self._door.left(self)
         if self._counted:
             self._door.doorkeeper.leave(self._peer.address)
+
+    def dismiss(self) -> None:
+        """We are going down (RFC 5321 3.8): say so, unless an answer is being worked out, which then still comes."""
+        if not (self._gone or self._dialogue.asking or self._proxy is not None):
+            self._perform(self._dialogue.refuse(Reply(421, "4.3.2", "Going down; please come again"), "going down"))
 
     # Before the dialogue
 

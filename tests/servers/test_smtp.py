@@ -244,3 +244,19 @@ def test_settings_have_a_sentence_each() -> None:
     for field in attrs.fields(SmtpSettings):
         declared = field.metadata["securegw.setting"]
         assert declared.help.endswith(".") or "127.0.0.1" in declared.help
+
+
+def test_going_down_is_said_to_who_waits_and_the_last_answer_still_comes() -> None:
+    """RFC 5321 3.8: 421 before the connection is closed."""
+    idle, busy = greeted(Door()), greeted(Door())
+    busy.intake.gates = []
+    busy.send(ENVELOPE + b"text\r\n.\r\n")
+    busy.received()
+    for door in (idle, busy):
+        door.factory.dismiss()
+    assert codes(idle) == [421]
+    assert idle.closed()
+    assert not busy.closed()
+    [gate] = busy.intake.gates
+    gate.callback(None)
+    assert codes(busy) == [250]

@@ -4,7 +4,7 @@ All of them are "mail-transport-agent", of which a system has one. And they look
 they were built to, so each gets a root with just that: its programs, their libraries, a passwd(5).
 
 python tests/support/unpack.py FOLDER PACKAGE... fetches packages with apt-get and unpacks them into FOLDER; the tests
-find them by the variable SECUREGW_PEERS. Plain Python: .ci/run uses it before anything is installed.
+find them by the variable SECUREGW_PEERS. Plain Python: nothing else has to be there.
 """
 
 from __future__ import annotations
