@@ -1,8 +1,9 @@
 """Runs twistd with a gateway that kills itself at a named step.
 
-``python -m tests.support.killing POINT N`` and then the words for twistd. The product has no switch for this: the driver wraps a few of its functions and ends the process with SIGKILL when
-the point is reached for the N-th time. Points in the store are moments of a transaction that contains a certain
-request: before its steps are run, when they have run and nothing is committed, and when COMMIT has returned.
+``python -m tests.support.killing POINT N`` and then the words for twistd. The product has no switch for this: the
+driver wraps a few of its functions and ends the process with SIGKILL when the point is reached for the N-th time.
+Points in the store are moments of a transaction that contains certain requests: before its steps are run, when they
+have run and nothing is committed, and when COMMIT has returned. Each such request counts.
 """
 
 from __future__ import annotations
@@ -58,22 +59,24 @@ MOMENTS = ("asked", "uncommitted", "committed")
 
 
 def at_moment(wanted: Wanted, moment: str, strike: Strike) -> None:
-    """Strike at this moment of each transaction that has a wanted request."""
+    """Strike at this moment of each transaction, once for each wanted request in it."""
     run, commit = writer._run, writer.commit
     here = threading.local()
 
+    def reached(now: str) -> None:
+        if now == moment:
+            for _ in range(here.wanted):
+                strike()
+
     def running(connection: Any, requests: Any) -> Any:
-        here.hit = any(map(wanted, requests))
-        if here.hit and moment == "asked":
-            strike()
+        here.wanted = sum(map(wanted, requests))
+        reached("asked")
         return run(connection, requests)
 
     def committing(connection: Any) -> None:
-        if here.hit and moment == "uncommitted":
-            strike()
+        reached("uncommitted")
         commit(connection)
-        if here.hit and moment == "committed":
-            strike()
+        reached("committed")
 
     writer._run, writer.commit = running, committing
 
