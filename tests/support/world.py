@@ -23,6 +23,7 @@ from securegw.crypto import authority as authorities
 from securegw.crypto import smime
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey
+from securegw.flow.claims import LARGE
 from securegw.flow.hours import Hours
 from securegw.flow.intake import new_trace
 from securegw.flow.ways import Ways
@@ -276,7 +277,10 @@ class World:
         )
         for recipient in envelope.recipients:
             self.wait(self.house.intake.recipient(source, envelope.sender, recipient))
-        return str(self.wait(self.house.intake.accept(envelope, raw)))
+        trace = str(self.wait(self.house.intake.accept(envelope, raw)))
+        for _ in range(2 if len(raw) > LARGE else 0):  # large mails go on from the store, one step at each look
+            self.wait(self.house.claims.poll())
+        return trace
 
     def later(self, seconds: float) -> None:
         """Let time pass and the regular work be done."""
