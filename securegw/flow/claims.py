@@ -16,7 +16,7 @@ import attrs
 import txaio
 from twisted.internet.defer import Deferred, TimeoutError
 
-from securegw.mail.errors import LostClaim, MailError, WorkerLost
+from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
 from securegw.store.troubles import AlreadyThere
 
@@ -39,6 +39,7 @@ LARGE = 1 << 20
 LARGE_UNDER_WAY = 2
 
 PAUSE = 60.0
+SHORT = ((AlreadyThere, 0.0), (StoreBusy, 3.0), (DiskFull, 3.0))  # nothing is wrong with the mail or its neighbours
 PATIENCE = 8.0  # how long a gateway that is told to go waits for its deliveries
 EVERYBODY = 1e18  # a time at which every session is dead
 POISON = 3
@@ -102,6 +103,7 @@ class Claims:
         self.lines: dict[str, Line] = {}
         self.held = 0
         self.stopping = False
+        self.owed: dict[str, queue.Failed] = {}
         self.idle: list[Deferred[None]] = []
 
     def work(self, kind: str, worker: Worker, most: int = UNDER_WAY) -> None:
@@ -125,6 +127,8 @@ class Claims:
             for line in self.lines.values():
                 self.held -= line.forget()
             await self.open()
+        for failed in tuple(self.owed.values()):
+            await self._give_back(attrs.evolve(failed, now=self.reactor.seconds()))
 
     async def close(self) -> None:
         """Finish what is under way, hand the rest back."""
@@ -201,7 +205,7 @@ class Claims:
         """
         now = self.reactor.seconds()
         park = item.tries + 1 >= POISON and is_poison(error)
-        pause = 0.0 if isinstance(error, AlreadyThere) else PAUSE * (item.tries + 1)
+        pause = next((short for kind, short in SHORT if isinstance(error, kind)), PAUSE * (item.tries + 1))
         failed = queue.Failed(
             id=item.id,
             session=item.session or 0,
@@ -211,8 +215,14 @@ class Claims:
         )
         if park:
             log.error("item {item} is parked", item=item.id)
+        await self._give_back(failed)
+
+    async def _give_back(self, failed: queue.Failed) -> None:
+        """Note the failure in the store; where the store itself is in trouble this is owed until it is well again."""
+        self.owed[failed.id] = failed
         with suppress(LostClaim):
             await self.workers.settle(self.database.write(queue.failed_treatment, failed))
+        del self.owed[failed.id]
 
     async def body(self, item: Item) -> bytes:
         """Read and open an item's body."""

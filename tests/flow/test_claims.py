@@ -89,6 +89,25 @@ def test_only_the_mail_itself_can_be_poison(error: Exception, poison: bool) -> N
     assert gateway.House is not None
 
 
+def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: a full disk fails the step and the note of its failure alike; the claim must not stay for ever."""
+
+    def full(*args: object) -> list[None]:
+        raise StoreBusy
+
+    with monkeypatch.context() as ill:
+        ill.setattr(queue, "treated_many", full)
+        ill.setattr(queue, "failed_treatment", full)
+        world.send(ANN, BOB)
+    assert world.sent_to(BOB) == []
+    world.wait(world.house.claims.renew())
+    world.later(61)
+    assert len(world.sent_to(BOB)) == 1
+    assert world.house.claims.owed == {}
+
+
 def test_large_mails_go_two_at_a_time_and_delay_nobody(world: World) -> None:
     from twisted.internet.defer import Deferred
 

@@ -1,0 +1,594 @@
+"""Short forms of the drills D2, D3, D5 and D22 (threats 7): order of system calls, kill points, full disk, slow peers.
+
+The gateway is always the real one under twistd. The sums are those of threats 7.0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sqlite3
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+
+from securegw.store.database import Database
+from securegw.store.items import Item
+from securegw.store.upgrade import upgrade
+from tests.support import load as loads
+from tests.support.drill import Pair, Sums, body_of, count, digest
+from tests.support.load import Client, Drill, Load, Outcome, write_drill
+from tests.support.mails import mail, send
+from tests.support.running import Gateway, admin, prepare
+from tests.support.sink import Arrived, Sink, sink
+from tests.support.slow import slow_peers
+from tests.support.starting import PLAIN, end_of, started_by
+from tests.support.tracing import STRACE, Call, calls, first_after, only
+
+OTTO = "otto@inside.test"
+QUICK: dict[str, dict[str, object]] = {
+    "delivery": {"first_retry": "1s"},
+    "smtp": {"connections_per_minute": 100_000},
+}
+Find = Callable[[str], str]
+Record = Callable[[str, object], None]
+# Three minutes of kills and full disks: before a release, not with every change.
+LONG = pytest.mark.skipif("SECUREGW_FULL" not in os.environ, reason="the long form: set SECUREGW_FULL=1")
+
+
+def demand(problem: str | None) -> None:
+    """Skip with these words, or fail where all drills must be run."""
+    if problem is None:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must run this drill: {problem}")
+    pytest.skip(problem)
+
+
+def report(record_property: Record, words: str) -> None:
+    print(words)
+    record_property("drill", words)
+
+
+# --- D2: the order of system calls ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strace(program: Find) -> str:
+    found = program("strace")
+    tried = subprocess.run([found, "-o", "/dev/null", "true"], capture_output=True, timeout=20, check=False)
+    demand(None if tried.returncode == 0 else f"strace may not trace here: {tried.stderr.decode()}")
+    return found
+
+
+def test_d2_every_250_follows_the_sync_of_what_it_promises(strace: str, tmp_path: Path) -> None:
+    trace, to = tmp_path / "trace", "d2@outside.test"
+    with sink() as outside:
+        gateway = prepare(tmp_path, inside=1, outside=outside.port)
+        with started_by(gateway, strace, *STRACE, "-o", str(trace), *PLAIN):
+            send(gateway.smtp_port, OTTO, to, mail(OTTO, to, "traced", "one mail"))
+            outside.sent_to(to)
+            gateway.wait_empty(20)
+            gateway.stop()
+        found = [call for call in calls(trace) if call.good]
+
+    log = partial(touches, str(gateway.folder / "securegw.db-wal"))
+    ours, theirs = f":{gateway.smtp_port}->", f":{outside.port}]"
+    taken = only(
+        found,
+        "250",
+        lambda call: is_write(call) and ours in call.arguments and "250 2.0.0 Taken" in call.arguments,
+    )
+    row = first_after(
+        found,
+        "the row",
+        -1,
+        lambda call: log(call) and call.name == "pwrite64" and f"{OTTO}" in call.arguments,
+    )
+    # All that was written to the log before the 250 was synced before it, and the mail's row was among it.
+    assert row.ended < taken.began
+    written = [call for call in found if log(call) and call.name == "pwrite64" and call.began < taken.began]
+    synced = first_after(
+        found, "the sync", max(call.ended for call in written), lambda call: log(call) and is_sync(call)
+    )
+    assert synced.ended < taken.began, f"250 in line {taken.began}, the sync ended in line {synced.ended}"
+
+    kept = only(
+        found, "the next hop's 250", lambda call: theirs in call.arguments and "2.0.0 kept" in call.arguments
+    )
+    # The row goes in the transaction that writes the reply down: such a page stands in the log after the reply only.
+    noted = first_after(
+        found,
+        "the end",
+        -1,
+        lambda call: log(call) and call.name == "pwrite64" and "2.0.0 kept" in call.arguments,
+    )
+    assert noted.began > kept.ended
+    assert first_after(found, "its sync", noted.ended, lambda call: log(call) and is_sync(call))
+
+
+def touches(path: str, call: Call) -> bool:
+    return f"<{path}>" in call.arguments[: len(path) + 20]
+
+
+def is_sync(call: Call) -> bool:
+    return call.name in ("fsync", "fdatasync")
+
+
+def is_write(call: Call) -> bool:
+    return call.name in ("write", "sendto", "sendmsg")
+
+
+def test_d2_a_mail_stays_in_the_queue_until_the_next_hop_has_said_250(tmp_path: Path) -> None:
+    there, go, to = threading.Event(), threading.Event(), "held@outside.test"
+
+    def answers(verb: str, argument: str) -> bytes | None:
+        if verb == ".":
+            there.set()
+            assert go.wait(20)
+        return None
+
+    with sink(answers=answers) as outside:
+        gateway = prepare(tmp_path, inside=1, outside=outside.port)
+        try:
+            gateway.start()
+            send(gateway.smtp_port, OTTO, to, mail(OTTO, to, "held", "one mail"))
+            assert there.wait(20), "the mail never came"
+            assert [item.kind for item in gateway.queue()] == ["ready"]
+            go.set()
+            gateway.wait_empty(20)
+        finally:
+            go.set()
+            gateway.stop()
+    assert len(outside.arrived) == 1
+
+
+# --- D3: kill points --------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Point:
+    """Where the gateway kills itself, the mails that lead there, and whether the next hop has one of them by then."""
+
+    name: str
+    kind: str = "plain"
+    twice: bool = False
+
+
+POINTS = (
+    Point("body"),
+    Point("take, asked"),
+    Point("take, uncommitted"),
+    Point("take, committed"),
+    Point("reply"),
+    Point("treat, asked"),
+    Point("treat, uncommitted"),
+    Point("treat, committed"),
+    Point("make an account, uncommitted", "carrier"),
+    Point("make an account, committed", "carrier"),
+    Point("make a key, uncommitted", "key"),
+    Point("make a key, committed", "key"),
+    Point("deliver, asked", twice=True),
+    Point("deliver, uncommitted", twice=True),
+    Point("deliver, committed"),
+    Point("give up, uncommitted", "gone"),
+    Point("give up, committed", "gone"),
+    Point("put off, uncommitted", "late"),
+    Point("put off, committed", "late"),
+)
+MAILS, FIRST, SECOND = 6, "1", "2"
+
+
+class Fickle:
+    """A next hop's answers: ``gone...`` does not exist, ``late...`` must come twice."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def __call__(self, verb: str, argument: str) -> bytes | None:
+        if verb != "RCPT":
+            return None
+        if "<gone" in argument:
+            return b"550 5.1.1 nobody\r\n"
+        if "<late" in argument and argument not in self.seen:
+            self.seen.add(argument)
+            return b"451 4.2.1 not now\r\n"
+        return None
+
+
+@attrs.frozen
+class Mortal:
+    """A gateway that is killed at many points, one after the other, and its next hops."""
+
+    gateway: Gateway
+    inside: Sink
+    outside: Sink
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortal]:
+    folder = tmp_path_factory.mktemp("mortal")
+    with sink() as inside, sink(answers=Fickle()) as outside:
+        gateway = prepare(folder, inside=inside.port, outside=outside.port, settings=QUICK)
+        admin(gateway.config, "users", "add", "ann@inside.test", "--name", "Ann Keller")
+        try:
+            yield Mortal(gateway, inside, outside, folder)
+        finally:
+            gateway.kill()
+
+
+def written(point: Point, number: int, run: str) -> Drill:
+    """One mail of the kind that comes to this point."""
+    make = partial(write_drill, number, point.kind, run=run)
+    if point.kind == "key":  # each of a user who has none yet
+        return make(
+            f"{run}-{number}@inside.test", [f"p-{run}-{number}@outside.test"], subject="[sign] signed"
+        )
+    if point.kind == "carrier":
+        return make("ann@inside.test", [f"c-{run}-{number}@outside.test"], subject="[confidential] letter")
+    local = point.kind if point.kind in ("gone", "late") else "p"
+    return make(OTTO, [f"{local}-{run}-{number}@outside.test"], subject="news")
+
+
+@LONG
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_d3_nothing_is_lost_wherever_it_is_killed(
+    point: Point, mortal: Mortal, tmp_path: Path, record_property: Record
+) -> None:
+    run, gateway = re.sub(r"[^a-z]+", "", point.name), mortal.gateway
+    drills = [written(point, number, run) for number in range(MAILS)]
+    if point.kind == "key":
+        for drill in drills:
+            admin(gateway.config, "users", "add", drill.sender, "--name", "New User")
+    load = Load(gateway.smtp_port, drills, tmp_path / "journal", connections=3)
+    sender = threading.Thread(target=load.run)
+    with started_by(gateway, sys.executable, "-m", "tests.support.killing", point.name, SECOND):
+        sender.start()
+        await_death(gateway)
+    killed, at_kill = time.time(), by_recipient(gateway.queue())
+    missing = {to for _, to in pairs(load)} - at_kill.keys() - arrivals(mortal) - notices(mortal.inside)
+    # A notice in the queue is sealed: whom it is about is not known, but that it is there.
+    assert len(missing) <= sum(item.sender == "" for item in at_kill.values()), f"lost at the kill: {missing}"
+
+    gateway.start()
+    sender.join(60)
+    assert not sender.is_alive(), "the load did not end"
+    gateway.wait_empty(60)
+    gateway.stop()
+
+    sums = summed(load, mortal.inside, mortal.outside, kills=[killed])
+    report(record_property, f"D3 {point.name}: {sums.line()}")
+    judge(sums)
+    under_way = {to for to, item in at_kill.items() if item.kind == "ready"}
+    assert {to for _, to in sums.doubles} <= under_way, f"doubles: {sums.doubles}; under way: {under_way}"
+    assert set(sums.doubles.values()) <= {1}
+    assert bool(sums.doubles) or not point.twice, "this point must make a double: was it reached?"
+    if point.kind == "gone":
+        told = [
+            to for arrived in mortal.inside.arrived for to in FINAL.findall(arrived.raw.decode()) if run in to
+        ]
+        assert sorted(told) == sorted(drill.recipients[0] for drill in drills)
+
+
+def await_death(gateway: Gateway) -> None:
+    """Until the driver has killed the gateway; nobody else has."""
+    assert gateway.process is not None
+    try:
+        code = gateway.process.popen.wait(30)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"the point was never reached:\n{gateway.log[-3000:]}") from None
+    assert code == -signal.SIGKILL, f"it ended by itself: {code}\n{gateway.log[-3000:]}"
+
+
+def by_recipient(items: Sequence[Item]) -> dict[str, Item]:
+    """Every mail of these drills has a recipient of its own; notices all go to the same, and are kept by their ids."""
+    return {
+        recipient.address if item.sender else item.id: item for item in items for recipient in item.recipients
+    }
+
+
+def pairs(load: Load) -> set[Pair]:
+    return {(name, to) for name, one in load.outcomes.items() for to in tuple(one.accepted)}
+
+
+def arrivals(mortal: Mortal) -> set[str]:
+    return {to for arrived in list(mortal.outside.arrived) for to in arrived.recipients}
+
+
+FINAL = re.compile(r"Final-Recipient: rfc822; *(\S+)", re.IGNORECASE)
+
+
+def notices(inside: Sink) -> set[str]:
+    """Recipients about whom their sender has got a notice."""
+    return {
+        to for arrived in list(inside.arrived) for to in FINAL.findall(arrived.raw.decode("utf-8", "replace"))
+    }
+
+
+def summed(load: Load, inside: Sink, outside: Sink, *, kills: Sequence[float] = ()) -> Sums:
+    """The sums when the queue is empty; who got a notice about a mail has not lost it."""
+    known = {drill.recipients[0]: name for name, drill in ((n, o.drill) for n, o in load.outcomes.items())}
+    ours = [arrived for arrived in list(outside.arrived) if set(arrived.recipients) & known.keys()]
+    told = [(known[to], to) for to in notices(inside) if to in known]
+    return count(load.outcomes, ours, told, kills, is_good=is_whole, is_clear=is_clear)
+
+
+def is_whole(one: Outcome, arrived: Arrived) -> bool:
+    if one.drill.kind == "carrier":
+        return b"secure-email.html" in arrived.raw
+    if one.drill.kind == "key":
+        return b"multipart/signed" in arrived.raw and body_of(one.drill.raw) in arrived.raw
+    return digest(body_of(one.drill.raw)) == digest(body_of(arrived.raw))
+
+
+def is_clear(one: Outcome, arrived: Arrived) -> bool:
+    return one.drill.kind == "carrier" and body_of(one.drill.raw).splitlines()[1] in arrived.raw
+
+
+def judge(sums: Sums) -> None:
+    assert len(sums.accepted) >= 0.9 * sums.planned, f"void: {sums.line()}"
+    assert not sums.lost, f"lost: {sorted(sums.lost)[:10]}"
+    assert not sums.ghosts
+    assert not sums.corrupt
+    assert not sums.clear
+    assert not sums.wrong_permanent
+
+
+@pytest.mark.parametrize("point", ["statement", "migrate, uncommitted", "migrate, committed"])
+def test_d3_a_migration_that_is_killed_begins_again(point: str, tmp_path: Path) -> None:
+    """A database of the first version with mails in its queue; the newest gateway dies while it upgrades it."""
+    people = [f"m{number}@outside.test" for number in range(3)]
+    with sink(answers=lambda verb, argument: b"421 4.3.2 closed\r\n") as closed, sink() as outside:
+        gateway = prepare(tmp_path, inside=1, outside=closed.port, settings=QUICK)
+        try:
+            gateway.start()
+            for to in people:
+                send(gateway.smtp_port, OTTO, to, mail(OTTO, to, "old", "kept from an old version"))
+            gateway.wait_for_queue(lambda items: [item.tries > 0 for item in items] == [True] * 3)
+            gateway.stop()
+            admin(gateway.config, "routes", "set", "*", f"[127.0.0.1]:{outside.port}")
+            make_old(gateway.folder / "securegw.db")
+            code = end_of(gateway, sys.executable, "-m", "tests.support.killing", point, FIRST)
+            assert code == -signal.SIGKILL, gateway.log[-3000:]
+            gateway.start()
+            gateway.wait_empty(30)
+        finally:
+            gateway.stop()
+    assert sorted(to for arrived in outside.arrived for to in arrived.recipients) == people
+
+
+def make_old(path: Path) -> None:
+    """Turn the database into one of the first migration, with the same rows as far as it has columns for them."""
+    old = path.with_name("old.db")
+    database = Database(f"sqlite:///{old}", inline=True)
+    database.write(upgrade, "0001").result()
+    database.close()
+    with contextlib.closing(sqlite3.connect(old)) as connection:
+        connection.execute("ATTACH ? AS new", [str(path)])
+        tables = connection.execute(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT IN ('alembic_version')"
+            " AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+        for (table,) in tables:
+            columns = ", ".join(
+                f'"{row[1]}"' for row in connection.execute(f'PRAGMA main.table_info("{table}")')
+            )
+            connection.execute(f'DELETE FROM main."{table}"')
+            connection.execute(f'INSERT INTO main."{table}" ({columns}) SELECT {columns} FROM new."{table}"')
+        connection.commit()
+    assert not path.with_name(f"{path.name}-wal").exists(), "the gateway has not closed its database"
+    old.replace(path)
+
+
+# --- D5: the disk is full ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 48 MB of our own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=48m", "securegw-drill", str(folder)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+        problem = f"a file system may not be mounted here: {done.stderr.strip()}" if done.returncode else None
+    except FileNotFoundError:
+        problem = "mount is not installed"
+    demand(problem)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], timeout=20, check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Write a file until not one byte more fits."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass
+    return filler
+
+
+@pytest.mark.parametrize(
+    ("floor", "killed"),
+    [
+        pytest.param("1 KB", False, id="it goes on by itself"),
+        pytest.param("1 KB", True, id="SQLite finds out, and it is killed", marks=LONG),
+        pytest.param("4 MB", True, id="the intake looks, and it is killed", marks=LONG),
+    ],
+)
+def test_d5_a_full_disk_is_later_and_never_lost(
+    floor: str, killed: bool, small_disk: Path, tmp_path: Path, record_property: Record
+) -> None:
+    settings = {**QUICK, "intake": {"free_space": floor}}
+    drills = [
+        write_drill(number, "plain", OTTO, [f"p{number}@outside.test"], run="d5", subject="news", size=20_000)
+        for number in range(200)
+    ]
+    kills = []
+    with sink() as inside, sink() as outside:
+        gateway = prepare(small_disk, inside=inside.port, outside=outside.port, settings=settings)
+        try:
+            gateway.start()
+            load = Patient(gateway.smtp_port, drills, tmp_path / "journal", connections=4)
+            sender = threading.Thread(target=load.run)
+            sender.start()
+            load.wait_for(20)
+            full = time.time()
+            filler = fill(small_disk)
+            wait_for(lambda: len(refusals(load)) >= 20, "nothing was refused while the disk was full")
+            assert portal_answers(gateway) == 200
+            if killed:
+                kills.append(time.time())
+                gateway.kill()
+            filler.unlink()
+            free = time.monotonic()
+            if killed:
+                gateway.start()
+            pid = gateway.pid
+            sender.join(60)
+            assert not sender.is_alive(), "the load did not end"
+            gateway.wait_empty(20)  # longer than the lease of a session
+            recovery = time.monotonic() - free
+            assert gateway.pid == pid and gateway.process is not None and gateway.process.popen.poll() is None
+        finally:
+            gateway.stop()
+        sums = summed(load, inside, outside, kills=[full, *kills])
+    codes = sorted({reply[:3] for one in load.outcomes.values() for reply in one.replies})
+    report(record_property, f"D5 {floor}: {sums.line()} replies={codes} recovery={recovery:.1f}s")
+    judge(sums)
+    assert set(codes) <= {"250", "421", "451", "452"} and {"451", "452"} & set(codes)
+    assert not notices(inside)
+
+
+class Patient(Load):
+    """Reads the reply to MAIL too: after its 452 a 503 to DATA says nothing about the mail."""
+
+    async def _send(self, client: Client, one: Outcome) -> bool:
+        client.say(f"MAIL FROM:<{one.drill.sender}>\r\nRCPT TO:<{one.drill.recipients[0]}>\r\n".encode())
+        if bad := [reply for reply in await client.expect(2) if not reply.startswith(b"250")]:
+            return await self._give_up(client, one, bad[0])
+        client.say(b"DATA\r\n")
+        [go] = await client.expect()
+        if not go.startswith(b"354"):
+            return await self._give_up(client, one, go)
+        self._write(one, "try")
+        client.say(loads.stuffed(one.drill.raw))
+        try:
+            [final] = await client.expect()
+        except loads.Lost:
+            one.unknown = True
+            raise
+        return self._record(one, final, list(one.drill.recipients))
+
+    async def _give_up(self, client: Client, one: Outcome, reply: bytes) -> bool:
+        client.say(b"RSET\r\n")
+        await client.expect()
+        return self._record(one, reply, [])
+
+
+def refusals(load: Load) -> list[str]:
+    return [reply for one in load.outcomes.values() for reply in tuple(one.replies) if reply.startswith("45")]
+
+
+def wait_for(test: Callable[[], bool], words: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, words
+        time.sleep(0.02)
+
+
+def portal_answers(gateway: Gateway) -> int:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with urllib.request.urlopen(
+        f"https://localhost:{gateway.portal_port}/", timeout=20, context=context
+    ) as answer:
+        return int(answer.status)
+
+
+# --- D22: slow peers --------------------------------------------------------------------------------------------------
+
+SLOW_ADDRESSES = tuple(f"127.0.0.{number}" for number in range(3, 13))
+GOOD, MEDIAN, MEMORY = 30, 10.0, 600 << 20
+
+
+def test_d22_slow_peers_hold_up_nobody(tmp_path: Path, record_property: Record) -> None:
+    drills = [
+        write_drill(n, "plain", OTTO, [f"p{n}@outside.test"], run="d22", subject="news") for n in range(GOOD)
+    ]
+    with sink() as inside, sink() as outside, slow_peers(*SLOW_ADDRESSES) as slow:
+        gateway = prepare(tmp_path, inside=inside.port, outside=outside.port, settings=QUICK)
+        try:
+            gateway.start()
+            slow.talk(100, gateway.smtp_port, says=b"EHLO slow.test\r\n")
+            slow.shake(20, gateway.smtp_port, after=(b"EHLO slow.test\r\n", b"STARTTLS\r\n"))
+            slow.shake(30, gateway.portal_port)
+            slow.talk(50, gateway.portal_port, says=b"GET / HTTP/1.1\r\nX-Slow: ", tls=True)
+            assert slow.open == 200, "the drill is void: not all slow peers were let in"
+            took = asyncio.run(hand_in(gateway.smtp_port, drills))
+            assert portal_answers(gateway) == 200
+            came = outside.wait(lambda mails: len(mails) >= GOOD)
+            memory, still = memory_of(gateway.pid), slow.open
+        finally:
+            gateway.stop()
+    median, longest = statistics.median(took), max(took)
+    report(
+        record_property,
+        f"D22 short: mails={len(came)} slow={still} median={median:.3f}s longest={longest:.3f}s "
+        f"memory={memory >> 20}MB",
+    )
+    assert sorted(to for arrived in came for to in arrived.recipients) == sorted(
+        d.recipients[0] for d in drills
+    )
+    assert still >= 100, "the slow peers went away before the mails were in"
+    assert median < MEDIAN
+    assert memory < MEMORY
+
+
+async def hand_in(port: int, drills: Sequence[Drill]) -> list[float]:
+    """Hand the mails in, five at a time, each in a session of its own; how long each waited for its 250."""
+    turn = asyncio.Semaphore(5)
+
+    async def one(drill: Drill) -> float:
+        async with turn:
+            began = time.monotonic()
+            client = await loads.connect(port)
+            client.say(loads.envelope(drill.sender, drill.recipients))
+            *_, go = await client.expect(len(drill.recipients) + 2)
+            assert go.startswith(b"354"), go
+            client.say(loads.stuffed(drill.raw))
+            [final] = await client.expect()
+            client.transport.close()
+            assert final.startswith(b"250"), final
+            return time.monotonic() - began
+
+    async with asyncio.timeout(120):
+        return await asyncio.gather(*map(one, drills))
+
+
+def memory_of(pid: int) -> int:
+    """Proportional memory of a process and its children, in bytes."""
+    family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    sizes = (
+        re.search(r"^Pss: +(\d+) kB", Path(f"/proc/{each}/smaps_rollup").read_text(), re.M) for each in family
+    )
+    return sum(int(found[1]) << 10 for found in sizes if found)
