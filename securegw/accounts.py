@@ -89,9 +89,9 @@ class Accounts:
         self.workers = workers
         self.now = now
         self.cost = cost
-        # Somebody unknown costs the same work as somebody known: this opens with no password that a person types.
-        self.nobody = passwords.wrap(secrets.token_hex(32), os.urandom(96), cost)
-        self.no_login = passwords.hash_password(secrets.token_hex(32), cost)
+        # Somebody unknown costs the same work as somebody known: no password opens these.
+        self.nobody = passwords.wrapped_of_nobody(96, cost)
+        self.no_login = passwords.hash_of_nobody(cost)
         self.proved: Fresh[str] = Fresh(now, REMEMBERED)
         self.proof_key = os.urandom(32)
         self.hashing = 0

@@ -6,6 +6,7 @@ OpaqueString (RFC 8265 4.2), so that the same words typed on two keyboards are t
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import secrets
@@ -72,6 +73,12 @@ def wrap(password: str, secret: bytes, cost: Cost | None = None) -> bytes:
     return head + AESGCM(_key(password, salt, cost)).encrypt(nonce, secret, head)
 
 
+def wrapped_of_nobody(size: int, cost: Cost) -> bytes:
+    """What looks like a wrapped secret of this size and opens with no password: dear to try, for nothing to make."""
+    head = WRAPPED.pack(VERSION, cost.memory, cost.time, cost.lanes, os.urandom(16), os.urandom(12))
+    return head + os.urandom(size + 16)
+
+
 def unwrap(password: str, wrapped: bytes) -> bytes:
     head = wrapped[: WRAPPED.size]
     if len(wrapped) < WRAPPED.size + 16 or head[0] != VERSION:
@@ -94,6 +101,12 @@ def hash_password(password: str, cost: Cost | None = None) -> str:
     cost = cost or Cost()
     hashed = hash_secret(prepare(password), os.urandom(16), cost.time, cost.memory, cost.lanes, 32, Type.ID)
     return hashed.decode("ascii")
+
+
+def hash_of_nobody(cost: Cost) -> str:
+    """What looks like the hash of a password and is of none: dear to try, for nothing to make."""
+    salt, digest = (base64.b64encode(os.urandom(size)).decode("ascii").rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19$m={cost.memory},t={cost.time},p={cost.lanes}${salt}${digest}"
 
 
 def check_password(password: str, hashed: str) -> bool:

@@ -1,8 +1,23 @@
 from __future__ import annotations
 
 import pytest
+from argon2.exceptions import VerifyMismatchError
+from argon2.low_level import Type, verify_secret
 
-from securegw.crypto.passwords import CODE_LETTERS, Cost, check_strength, fold_code, new_code, unwrap, wrap
+from securegw.crypto.passwords import (
+    CODE_LETTERS,
+    HASH,
+    Cost,
+    check_password,
+    check_strength,
+    fold_code,
+    hash_of_nobody,
+    hash_password,
+    new_code,
+    unwrap,
+    wrap,
+    wrapped_of_nobody,
+)
 from securegw.mail.errors import SealBroken, WeakPassword, WrongPassword
 
 QUICK = Cost(memory=64, time=1, lanes=1)
@@ -32,6 +47,22 @@ def test_no_password_is_special(password: str) -> None:
 def test_empty_and_endless_passwords_are_not_set(password: str) -> None:
     with pytest.raises(WeakPassword):
         wrap(password, b"secret", QUICK)
+
+
+def test_nobody_has_a_password_that_opens_and_trying_one_costs_the_same() -> None:
+    wrapped, real = wrapped_of_nobody(6, QUICK), wrap("pass", b"secret", QUICK)
+    assert (len(wrapped), wrapped[:7]) == (len(real), real[:7])  # version and cost
+    with pytest.raises(WrongPassword):  # not SealBroken: it was weighed
+        unwrap("pass", wrapped)
+
+
+def test_nobody_has_a_hash_and_it_is_weighed_as_any_other() -> None:
+    nobody, real = hash_of_nobody(QUICK), hash_password("pass", QUICK)
+    assert HASH.fullmatch(nobody)
+    assert (len(nobody), nobody.split("$")[:4]) == (len(real), real.split("$")[:4])
+    assert check_password("pass", real) and not check_password("pass", nobody)
+    with pytest.raises(VerifyMismatchError):  # not refused for its form
+        verify_secret(nobody.encode(), b"pass", Type.ID)
 
 
 def test_every_byte_of_the_wrapping_counts() -> None:
