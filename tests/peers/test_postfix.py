@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.support.between import await_queue, push_until
 from tests.support.mails import STRANGER, mail
 from tests.support.postfix import Postfix, postfix
 from tests.support.running import Gateway, prepare
@@ -52,7 +53,7 @@ def test_a_plain_mail_goes_out_unchanged(line: Line) -> None:
 
     line.inside.sendmail(ANN, [BOB], raw)
 
-    [got] = [m for m in line.outside.wait_for_mail(BOB) if m["Subject"] == "plain"]
+    got = wait_for_subject(line.outside, BOB, "plain")
     assert got.get_payload(decode=True).decode() == f"{text}\n"  # Maildir has LF
     assert "gw.inside.test" in "".join(got.get_all("Received", []))
 
@@ -62,7 +63,7 @@ def test_a_mail_comes_in_unchanged(line: Line) -> None:
 
     line.outside.sendmail(BOB, [ANN], raw)
 
-    [got] = [m for m in line.inside.wait_for_mail(ANN) if m["Subject"] == "incoming"]
+    got = wait_for_subject(line.inside, ANN, "incoming")
     digest = hashlib.sha256("Hello Ann, grüezi.\n".encode()).hexdigest()
     assert hashlib.sha256(got.get_payload(decode=True)).hexdigest() == digest
 
@@ -105,7 +106,7 @@ def test_mail_for_a_gateway_that_is_down_waits_in_postfix_and_arrives_once(line:
     line.inside.wait_for_log("Connection refused")
     line.gateway.start()
 
-    line.inside.flush()
+    push_until(lambda: line.inside.queue_size() == 0, line.inside.flush)
 
     wait_for_subject(line.outside, BOB, "patience")
     line.gateway.wait_empty(30)
@@ -136,7 +137,7 @@ def test_a_hundred_mails_to_three_people_each_arrive_once(line: Line) -> None:
         line.inside.wait_until(person, lambda mails: sum("many" in str(m["Subject"]) for m in mails) >= 100)
         got = sorted(str(m["Subject"]) for m in line.inside.mails(person) if "many" in str(m["Subject"]))
         assert got == sorted(subjects)
-    assert line.outside.queue_size() == 0
+    await_queue(line.outside, 0)
 
 
 def wait_for_subject(server: Postfix, box: str, subject: str):  # type: ignore[no-untyped-def]

@@ -52,6 +52,7 @@ class Line:
 
     def begin(self) -> Line:
         """Nothing is left of the test before."""
+        await_queue(self.server, 0)
         self.gateway.wait_empty(30)
         self.people.forget()
         self.world.forget()
@@ -85,7 +86,7 @@ class Neighbour:
         got = line.world.sent_to(BOB)
         assert body(got.raw) == body(raw)
         assert got.sender == ANN
-        assert line.server.queue_size() == 0
+        await_queue(line.server, 0)
 
     def test_a_mail_comes_in_unchanged_and_under_tls(self, line: Line) -> None:
         raw = mail(BOB, ANN, "in", TEXT)
@@ -133,7 +134,7 @@ class Neighbour:
         try:
             send(line.server.port, BOB, ANN, mail(BOB, ANN, "patience", "while it was down"))
             line.server.wait_for_log(self.down)
-            assert line.server.queue_size() == 1
+            await_queue(line.server, 1)
         finally:
             line.gateway.start()
 
@@ -152,6 +153,14 @@ class Neighbour:
             goal.wait_count(MANY, 30)
             got = [person for each in goal.arrived for person in each.recipients]
             assert sorted(got) == sorted(name.format(number) for number in range(MANY))
+
+
+def await_queue(server: Server, size: int, seconds: float = 30.0) -> None:
+    """Until so many mails are in its queue: it takes one out only after it has read the next hop's answer."""
+    end = time.monotonic() + seconds
+    while (found := server.queue_size()) != size:
+        assert time.monotonic() < end, f"{found} mails are in its queue, not {size}; it says:\n{server.log()}"
+        time.sleep(0.05)
 
 
 def push_until(good: Callable[[], bool], push: Callable[[], None], seconds: float = 20.0) -> None:
