@@ -13,13 +13,12 @@ import shutil
 import socketserver
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from pathlib import Path
 
 from tests.support.mails import STRANGER
-from tests.support.postfix import Postfix
+from tests.support.postfix import Postfix, write_old
 
 HELLO = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t00000000000000000000000000000000\nDONE\n"
 
@@ -55,12 +54,12 @@ class Tables:
 
     def lead(self, name: str, ways: Mapping[str, str]) -> None:
         """Where mail for each domain (or ``*``) goes, as ``transport:nexthop``."""
-        (self.folder / name).write_text("".join(f"{domain} {way}\n" for domain, way in ways.items()))
+        write_old(self.folder / name, "".join(f"{domain} {way}\n" for domain, way in ways.items()))
 
     def choose(self, gateway: int) -> None:
         """What the edge hands over."""
-        (self.folder / "chosen-in").write_text(CHOSEN_IN.format(port=gateway) + "\n")
-        (self.folder / "chosen-out").write_text(CHOSEN_OUT.format(port=gateway) + "\n")
+        write_old(self.folder / "chosen-in", CHOSEN_IN.format(port=gateway) + "\n")
+        write_old(self.folder / "chosen-out", CHOSEN_OUT.format(port=gateway) + "\n")
 
     def choosing(self, *, ours: int, back: int) -> str:
         """The master.cf lines of an edge that chooses."""
@@ -73,11 +72,7 @@ def to(port: int, transport: str = "smtp") -> str:
 
 
 def first(server: Postfix, box: str, wanted: Callable[[Message], bool], seconds: float = 60.0) -> Message:
-    """The first mail of a Maildir that is the wanted one; a Maildir that is just being made has no mail yet."""
-    end = time.monotonic() + seconds
-    while not (server.folder / "mail" / box / "cur").is_dir():
-        assert time.monotonic() < end, f"no mail for {box}; Postfix says:\n{server.log()}"
-        time.sleep(0.02)
+    """The first mail of a Maildir that is the wanted one."""
     return next(filter(wanted, server.wait_until(box, lambda mails: any(map(wanted, mails)), seconds)))
 
 

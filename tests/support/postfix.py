@@ -10,7 +10,9 @@ import contextlib
 import mailbox
 import os
 import pwd
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -68,7 +70,7 @@ class Postfix:
     def mails(self, box: str) -> list[Message]:
         """What was delivered to the Maildir of this address."""
         place = self.folder / "mail" / box
-        if not place.is_dir():
+        if not (place / "cur").is_dir():  # the last folder that it makes
             return []
         return [message for _, message in sorted(mailbox.Maildir(place, create=False).items())]
 
@@ -89,7 +91,7 @@ class Postfix:
     def wait_for_log(self, words: str, seconds: float = 30.0) -> None:
         """Until its log has these words."""
         end = time.monotonic() + seconds
-        while words not in self.log():
+        while words not in self._whole_log():
             assert time.monotonic() < end, f"no {words!r} in:\n{self.log()}"
             time.sleep(0.05)
 
@@ -102,7 +104,16 @@ class Postfix:
         wait_for_port(self.port, seconds=30)
 
     def stop(self) -> None:
-        _postfix(self.folder, "stop")
+        """End the master, which ends its children; ``postfix stop`` does the same and sleeps for a second."""
+        place = self.folder / "spool" / "pid" / "master.pid"
+        master = os.pidfd_open(self.master_pid())
+        try:
+            signal.pidfd_send_signal(master, signal.SIGTERM)
+            gone, _, _ = select.select([master], [], [], 30)
+        finally:
+            os.close(master)
+        assert gone, f"the master did not end:\n{self.log()}"
+        place.unlink()  # the number may come to mean another process
 
     def sendmail(self, sender: str, recipients: list[str], raw: bytes) -> None:
         """Hand in a mail as a local program would (sendmail, postdrop, pickup)."""
@@ -128,10 +139,12 @@ class Postfix:
         return sum(len(files) for _, _, files in os.walk(self.folder / "spool" / "hold"))
 
     def log(self) -> str:
+        """Its last words."""
+        return "\n".join(self._whole_log().splitlines()[-40:])
+
+    def _whole_log(self) -> str:
         place = self.folder / "log"
-        return (
-            "\n".join(place.read_text(errors="replace").splitlines()[-40:]) if place.exists() else "nothing"
-        )
+        return place.read_text(errors="replace") if place.exists() else "nothing"
 
     def master_pid(self) -> int:
         return int((self.folder / "spool" / "pid" / "master.pid").read_text().strip())
@@ -215,9 +228,18 @@ def _lay_out(running: Postfix, boxes: Sequence[str], services: str, own: Mapping
     os.chown(folder / "data", pwd.getpwnam("postfix").pw_uid, -1)
     table = settings(folder, boxes, own)
     etc = folder / "etc"
-    (etc / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in table.items()))
-    (etc / "master.cf").write_text(services)
-    (etc / "boxes").write_text("".join(f"{box} {box}/\n" for box in boxes))
+    write_old(etc / "main.cf", "".join(f"{name} = {value}\n" for name, value in table.items()))
+    write_old(etc / "master.cf", services)
+    write_old(etc / "boxes", "".join(f"{box} {box}/\n" for box in boxes))
+
+
+def write_old(file: Path, text: str) -> None:
+    """A file of yesterday: Postfix takes its time with one of this second, which may be only half written."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text)
+    yesterday = time.time() - 86_400
+    os.utime(fresh, (yesterday, yesterday))
+    fresh.replace(file)
 
 
 def _postfix(folder: Path, word: str) -> None:
@@ -229,7 +251,7 @@ def _postfix(folder: Path, word: str) -> None:
 
 
 def _end(running: Postfix) -> None:
-    """``postfix stop`` ends the master of this folder, and its children with it."""
+    """Nothing of this folder runs any more, unless it has ended by itself."""
     if (running.folder / "spool" / "pid" / "master.pid").exists():
-        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+        with contextlib.suppress(AssertionError, ProcessLookupError):
             running.stop()
