@@ -17,6 +17,7 @@ from securegw.clients.relay import Hop, Relay, RelaySettings
 from securegw.servers.smtp import SmtpFactory, SmtpSettings
 from securegw.tls import ClientTLS, ServerTLS
 from tests.support.certificates import TestAuthority
+from tests.support.ports import free_port
 from tests.support.smtp_door import PretendedIntake
 
 RAW = b"Subject: x\r\n\r\ntext\r\n"
@@ -75,6 +76,12 @@ Answer = bytes | Callable[[BadServer], object]
 
 def drop(server: BadServer) -> None:
     server.transport.abortConnection()
+
+
+def drop_the_handshake(server: BadServer) -> None:
+    """Agree to TLS, and hang up at its first bytes."""
+    server.transport.write(b"220 go\r\n")
+    server.dataReceived = lambda data: drop(server)  # type: ignore[method-assign]
 
 
 def silent(server: BadServer) -> None:
@@ -137,10 +144,7 @@ class RelayCase(TestCase):
 
     async def nobody(self) -> int:
         """A port where nobody listens."""
-        port = reactor.listenTCP(0, protocol.Factory(), interface="127.0.0.1")
-        number = port.getHost().port
-        await port.stopListening()
-        return number
+        return free_port()
 
     def door(self, tls: ServerTLS | None = None) -> tuple[PretendedIntake, int]:
         intake = PretendedIntake()

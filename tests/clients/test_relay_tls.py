@@ -7,12 +7,22 @@ from typing import Any
 
 from cryptography import x509
 from OpenSSL import SSL
-from twisted.internet import reactor
 
 from securegw.clients.hop import Hop
 from securegw.clients.relay import Relay, Reply
 from securegw.tls import ServerTLS, fingerprints
-from tests.clients.relay_case import ANN, BOB, EHLO, EHLO_TLS, RAW, BadServer, PretendedResolver, RelayCase, drop
+from tests.clients.relay_case import (
+    ANN,
+    BOB,
+    EHLO,
+    EHLO_TLS,
+    RAW,
+    BadServer,
+    PretendedResolver,
+    RelayCase,
+    drop,
+    drop_the_handshake,
+)
 from tests.support.certificates import TestAuthority
 from tests.support.smtp_door import PretendedIntake
 
@@ -43,14 +53,14 @@ class Encryption(RelayCase):
 
     async def test_may_falls_back_when_the_handshake_fails(self) -> None:
         server = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n", STAR=b"220 go\r\n")
-        server.table["STAR"] = lambda each: (each.transport.write(b"220 go\r\n"), reactor.callLater(0.02, drop, each))
+        server.table["STAR"] = drop_the_handshake
         sent = await self.relay().send(self.hop(server.port, tls="may"), ANN, [BOB], RAW)
         self.assertTrue(sent.recipients[BOB].positive, sent)
         self.assertEqual(server.made, 2)
 
     async def test_encrypt_never_falls_back(self) -> None:
         server = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n")
-        server.table["STAR"] = lambda each: (each.transport.write(b"220 go\r\n"), reactor.callLater(0.02, drop, each))
+        server.table["STAR"] = drop_the_handshake
         plain = self.bad()
         sent = await self.relay().send(self.hop(server.port, plain.port, tls="encrypt"), ANN, [BOB], RAW)
         self.assertTrue(sent.recipients[BOB].temporary)
@@ -161,7 +171,7 @@ class Levels(RelayCase):
                 {"STAR": b"454 4.7.0 not now\r\n"},
                 {"STAR": b"554 5.7.0 never\r\n"},
                 {"STAR": b"220 go\r\n250-x\r\n250 PIPELINING\r\n"},
-                {"STAR": lambda each: (each.transport.write(b"220 go\r\n"), reactor.callLater(0.01, drop, each))},
+                {"STAR": drop_the_handshake},
                 {"STAR": lambda each: (each.transport.write(b"220 go\r\n"), each.transport.loseConnection())},
             ):
                 server = self.secure("mx.outside.test", **table)  # type: ignore[arg-type]
@@ -214,8 +224,7 @@ class SignIn(RelayCase):
             self.assertEqual([line[:4] for line in server.heard], [b"EHLO"])
 
     async def test_may_does_not_fall_back_to_clear_text_with_a_password(self) -> None:
-        broken = lambda each: (each.transport.write(b"220 go\r\n"), reactor.callLater(0.01, drop, each))  # noqa: E731
-        server = self.smarthost(STAR=broken)
+        server = self.smarthost(STAR=drop_the_handshake)
         self.assertEqual((await self.send(server, "may")).status, "4.7.5")
         self.assertEqual(server.made, 1)
 
