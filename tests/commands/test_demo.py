@@ -32,6 +32,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 def start(*words: str, code: str | None = None) -> subprocess.Popen[str]:
     """The command in a session of its own, so that what it leaves behind can be seen."""
     program = SECUREGW if code is None else (sys.executable, "-c", code)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell, whose children ignore it too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [*program, *words],
         env=ENVIRONMENT,

@@ -177,10 +177,10 @@ def test_only_declarations_of_ones_own_box_stay(style, left):
     ],
 )
 def test_a_bomb_is_refused_quickly(bomb):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(NotExamined):
         clean(bomb, {})
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_long_flat_mails_are_not_bombs():
