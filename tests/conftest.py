@@ -1,13 +1,29 @@
-"""What all tests share: Twisted is told to txaio first, and a world is closed after its test."""
+"""What all tests share: Twisted is told to txaio first, a world is closed at its end, files run beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import txaio
 
 txaio.use_twisted()
+
+# The same examples every time and everywhere, however slow the machine is.
+hypothesis.settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("same")
+
+# They begin first, the longest of them at the very beginning, so that all processes end at about the same time.
+PROGRAMS = ("peers", "commands", "store")
+LONGEST = ("test_kill.py", "test_demo.py")
 
 
 @pytest.fixture
@@ -17,3 +33,21 @@ def world() -> Iterator[object]:
     made = World()
     yield made
     made.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for many files; none for files that are named, where the first result comes sooner."""
+    return 0 if any(".py" in word for word in config.args) else 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    name, room = item.path.name, item.path.parent.name
+    return (
+        LONGEST.index(name) if name in LONGEST else len(LONGEST),
+        PROGRAMS.index(room) if room in PROGRAMS else len(PROGRAMS),
+    )

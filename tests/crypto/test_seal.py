@@ -31,13 +31,13 @@ def test_every_changed_byte_is_noticed() -> None:
             open_sealed(PRIVATE, b"", sealed[:cut])
 
 
-@pytest.mark.parametrize("private", [b"", PRIVATE[:-1], PRIVATE + b"x"])
+@pytest.mark.parametrize("private", [b"", PRIVATE[:-1], PRIVATE + b"x"], ids=["none", "short", "long"])
 def test_a_private_key_of_another_length_is_refused(private: bytes) -> None:
     with pytest.raises(BadKey):
         open_sealed(private, b"", b"x" * 2000)
 
 
-@pytest.mark.parametrize("public", [b"", PUBLIC[:-1], PUBLIC + b"x"])
+@pytest.mark.parametrize("public", [b"", PUBLIC[:-1], PUBLIC + b"x"], ids=["none", "short", "long"])
 def test_a_public_key_of_another_length_is_refused(public: bytes) -> None:
     with pytest.raises(BadKey):
         seal(public, b"", b"x")
