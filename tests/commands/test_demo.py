@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
 
+import attrs
 import pytest
 
 from securegw.commands.demo import browser, ground, post, stage
@@ -68,9 +69,31 @@ def _alive(session: int) -> list[str]:
 # --- the whole -----------------------------------------------------------------------------------------------
 
 
-def test_check_plays_the_story_and_leaves_nothing_running(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    process = start("demo", "--check", "--dir", str(folder))
+@attrs.frozen
+class Played:
+    """A started demo and its folder."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Played, Played]]:
+    """Two of them side by side: one that checks and ends, one that goes on running."""
+    checking, staying = (tmp_path_factory.mktemp("side") / "demo" for _ in range(2))
+    pair = (
+        Played(start("demo", "--check", "--dir", str(checking)), checking),
+        Played(start("demo", "--dir", str(staying)), staying),
+    )
+    yield pair
+    for each in pair:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.communicate(timeout=60)
+
+
+def test_check_plays_the_story_and_leaves_nothing_running(demos: tuple[Played, Played]) -> None:
+    process, folder = demos[0].process, demos[0].folder
     out, _ = process.communicate(timeout=180)
 
     assert process.returncode == 0, out
@@ -108,9 +131,8 @@ def test_a_step_that_fails_is_told_by_the_exit_code(tmp_path: Path) -> None:
     assert left_behind(process.pid) == []
 
 
-def test_it_goes_on_running_and_writes_demo_json(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    process = start("demo", "--dir", str(folder))
+def test_it_goes_on_running_and_writes_demo_json(demos: tuple[Played, Played]) -> None:
+    process, folder = demos[1].process, demos[1].folder
     try:
         record = wait_for_record(process, folder / "demo.json")
         for name in ("smtp", "portal"):

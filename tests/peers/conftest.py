@@ -23,7 +23,7 @@ def demand(problem: str | None) -> None:
     pytest.skip(problem)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
     """Finds a program of the system."""
 

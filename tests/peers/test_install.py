@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,20 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Path]]:
+    """The programs of a fresh environment, which is being made while the wheel is built."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("fresh")
+        done = run([sys.executable, "-m", "venv", folder / "venv"], folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return folder / "venv" / "bin"
+
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(make)
+
+
+@pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, so that the checkout stays as it is."""
     folder = tmp_path_factory.mktemp("source")
@@ -60,12 +75,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs(fresh: Future[Path], wheel: Path) -> Path:
     """The folder of the programs of a fresh environment with the wheel in it."""
-    folder = tmp_path_factory.mktemp("fresh")
-    assert run([sys.executable, "-m", "venv", folder / "venv"], folder).returncode == 0
-    programs = folder / "venv" / "bin"
-    done = run([programs / "python", "-m", "pip", "install", "--quiet", wheel], folder, seconds=1200)
+    programs = fresh.result(600)
+    words = [programs / "python", "-m", "pip", "install", "--quiet", wheel]
+    done = run(words, programs.parent.parent, seconds=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return programs
 

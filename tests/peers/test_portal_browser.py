@@ -4,6 +4,7 @@ telephone and on a desk. Pictures of every page lie below the test's temporary f
 
 from __future__ import annotations
 
+import itertools
 import re
 import smtplib
 from collections.abc import Callable, Iterator
@@ -21,7 +22,6 @@ from tests.support.running import Gateway, gateway
 from tests.support.sink import Sink, sink
 
 ANN = "ann@inside.test"
-BOB = "bob@outside.test"
 PASSWORD = "vier kleine graue Wolken"
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c626001000000050001"
@@ -39,15 +39,21 @@ BUSINESS = """<body bgcolor="#fffdf5"><h2 style="color:#1d4f91;font-family:Georg
 
 @attrs.frozen
 class House:
-    """A running gateway between two sinks."""
+    """A running gateway between two sinks, and who gets letters."""
 
     gateway: Gateway
     inside: Sink
     outside: Sink
+    bob: str
+
+    def forget_openings(self) -> None:
+        """Begin anew: from one network only so many attachments are opened in ten minutes."""
+        self.gateway.stop()
+        self.gateway.start()
 
     def send(self, subject: str = "Befund", html: str = BUSINESS) -> None:
         mail = EmailMessage()
-        mail["From"], mail["To"] = f"Ann Keller <{ANN}>", BOB
+        mail["From"], mail["To"] = f"Ann Keller <{ANN}>", self.bob
         mail["Subject"] = f"[confidential] {subject}"
         mail["Date"], mail["Message-ID"] = "Fri, 15 Jan 2027 09:30:00 +0100", f"<{subject}@inside.test>"
         mail.set_content("Die Werte sind gut.\n")
@@ -56,7 +62,7 @@ class House:
         mail.add_attachment(b"%PDF-1.7\n", maintype="application", subtype="pdf", filename="Vertrag Änderung.pdf")
         mail.add_attachment("<script>alert(document.cookie)</script>", subtype="html", filename="seite.html")
         with smtplib.SMTP("127.0.0.1", self.gateway.smtp_port, timeout=20) as client:
-            client.send_message(mail, ANN, [BOB])
+            client.send_message(mail, ANN, [self.bob])
 
     def carrier(self, count: int, folder: Path) -> Path:
         """The attachment of the newest carrier, saved as a mail program saves it."""
@@ -73,18 +79,33 @@ class House:
         return found[0].decode()
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("gateway")
     with (
         sink() as inside,
         sink() as outside,
-        gateway(tmp_path, inside=inside.port, outside=outside.port) as running,
+        gateway(folder, inside=inside.port, outside=outside.port) as running,
     ):
-        yield House(running, inside, outside)
+        yield House(running, inside, outside, "nobody@outside.test")
 
 
 @pytest.fixture
-def chromium(house: House, program: Callable[[str], str]) -> Iterator[Any]:
+def house(street: House, numbers: Iterator[int]) -> House:
+    """The gateway of all tests, with somebody to whom nothing was ever written."""
+    street.gateway.wait_empty(30)
+    street.inside.forget()
+    street.outside.forget()
+    return attrs.evolve(street, bob=f"bob{next(numbers)}@outside.test")
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def chromium(street: House, program: Callable[[str], str]) -> Iterator[Any]:
     """Started after the house: Playwright keeps an event loop in this thread, beside which no other can be started."""
     found = program("chromium")
     from playwright.sync_api import sync_playwright
@@ -162,7 +183,7 @@ def test_from_the_file_to_the_answer(kind: str, house: House, chromium: Any, tmp
     reader.press("Open in English")
     page.wait_for_url("**/letter/*")
     reader.look("2-closed")
-    expect(page.get_by_label("Your e-mail address")).to_have_value(BOB)
+    expect(page.get_by_label("Your e-mail address")).to_have_value(house.bob)
 
     reader.fill("Code", "FALS-CHER-99")
     reader.press("Open the letter")
@@ -216,7 +237,7 @@ def test_from_the_file_to_the_answer(kind: str, house: House, chromium: Any, tmp
     reader.press("Send sealed")
     expect(page.get_by_role("heading", name="Sent")).to_be_visible()
     reader.look("9-sent")
-    answer = house.inside.wait(lambda mails: any(mail.sender == BOB for mail in mails))[-1]
+    answer = house.inside.wait(lambda mails: any(mail.sender == house.bob for mail in mails))[-1]
     bodies = mime.bodies(mime.parse(answer.raw))
     assert answer.recipients == (ANN,)
     assert bodies.text and bodies.text.text().split() == ["Vielen", "Dank.", "Grüße"]
@@ -275,6 +296,7 @@ def test_a_session_that_ends_while_writing(kind: str, house: House, chromium: An
 def test_letters_of_all_sizes_open(size: int, house: House, chromium: Any, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
+    house.forget_openings()
     house.send(html="<p>" + "x " * (size // 2) + "</p>")
     reader = Reader(chromium, "desk-noscript", tmp_path)
     reader.page.goto(house.carrier(1, tmp_path).as_uri())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HOST = "gw.inside.test"
 DOMAIN = "inside.test"
 FRIENDLY = {"smtp": 2525, "portal": 8443, "inside": 2526, "outside": 2527}
+STEPS = range(0, 100, 10)  # 2535 is as good when another demo has 2525
 
 # Only 127.0.0.1 is inside: whoever comes from another address of the loopback is a stranger to the gateway.
 CONFIGURATION = """\
@@ -60,6 +61,7 @@ key = {key}
 organisation = "Inside Hospital"
 """
 STRANGER = "127.0.0.2"
+_marks: list[socket.socket] = []  # as long as this process lives
 
 
 @attrs.frozen
@@ -73,30 +75,27 @@ class Ports:
 
 
 def choose_ports() -> Ports:
-    """The friendly ones where they are free, others where they are not. All are held until all are chosen."""
-    probes: dict[str, socket.socket] = {}
-    try:
-        for name, wanted in FRIENDLY.items():
-            probes[name] = _probe(wanted)
-        return Ports(**{name: probe.getsockname()[1] for name, probe in probes.items()})
-    finally:
-        for probe in probes.values():
-            probe.close()
+    """The friendly ones where they are free, others near them where they are not."""
+    return Ports(**{name: _choose(wanted) for name, wanted in FRIENDLY.items()})
 
 
-def _probe(wanted: int) -> socket.socket:
-    for port in (wanted, 0):
-        probe = socket.socket()
-        # As the real listener does: a port whose last connections still fade away is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _choose(wanted: int) -> int:
+    """A port that is free, marked as ours so that a demo that starts at the same moment takes another."""
+    for port in (wanted + step for step in STEPS):
+        mark = socket.socket()
         try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
+            mark.bind((STRANGER, port))
+            with socket.socket() as probe:
+                # As the real listener does: a port whose last connections still fade away is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                probe.listen()
         except OSError:
-            probe.close()
+            mark.close()
         else:
-            return probe
-    raise OSError("there is no free port on 127.0.0.1")
+            _marks.append(mark)
+            return port
+    raise OSError(f"there is no free port near {wanted} on 127.0.0.1")
 
 
 def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
