@@ -221,9 +221,7 @@ def test_it_hands_back_within_ten_seconds_when_it_is_told_to_go(tmp_path: Path) 
             for to in recipients:
                 send(gateway.smtp_port, "otto@inside.test", to, mail("otto@inside.test", to, "wait", "for it"))
             gateway.wait_for_queue(lambda items: len(items) == 30 and any(item.kind == "ready" for item in items))
-            began = time.monotonic()
-            gateway.stop()
-            took = time.monotonic() - began
+            took = gateway.stop()
             admin(gateway.config, "routes", "set", "*", f"[127.0.0.1]:{outside.port}")
             gateway.start()
             gateway.wait_empty(60)

@@ -108,7 +108,9 @@ def numbers() -> Iterator[int]:
 def chromium(street: House, program: Callable[[str], str]) -> Iterator[Any]:
     """Started after the house: Playwright keeps an event loop in this thread, beside which no other can be started."""
     found = program("chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=30_000)  # as long as it waits for a click
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

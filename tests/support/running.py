@@ -121,35 +121,37 @@ class Gateway:
         return "".join([*self.earlier, *(self.process.lines if self.process else ())])
 
     def start(self) -> float:
-        """Start it and wait until all doors are open; the seconds that took."""
+        """Start it and wait until all doors are open; the seconds that took it, whatever else the machine did."""
         started = time.monotonic()
         words = ["-n", "--pidfile=", "--no_save", "securegw", "--config", str(self.config)]
         self.process = Process.start(words, self.folder)
         doors = dict(PLACE.findall(self.process.wait_for(OPEN)[1]))
         assert (int(doors["smtp"]), int(doors["portal"])) == (self.smtp_port, self.portal_port)
-        return time.monotonic() - started
+        return time.monotonic() - started - starved(self.pid)
 
     def kill(self) -> None:
         """SIGKILL, as a power failure of this one process."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """SIGTERM: it must finish or hand back what is under way, and go."""
-        self._end(signal.SIGTERM)
+    def stop(self) -> float:
+        """SIGTERM: it must finish or hand back what is under way, and go; the seconds that took it."""
+        return self._end(signal.SIGTERM)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals) -> float:
         if self.process is None:
-            return
+            return 0.0
         process, self.process = self.process, None
+        began, before = time.monotonic(), starved(process.popen.pid)
         process.popen.send_signal(how)
         try:
-            process.popen.wait(SECONDS)
+            waited = _wait(process.popen, began + SECONDS, before)
         except subprocess.TimeoutExpired:
             process.popen.kill()
             process.popen.wait(SECONDS)
             raise AssertionError(f"did not end on {how.name}:\n{''.join(process.lines[-50:])}") from None
         finally:
             self.earlier += process.lines
+        return time.monotonic() - began - (waited - before)
 
     def settings(self) -> Settings:
         return read(Settings, self.config.read_text(), str(self.config))
@@ -201,6 +203,27 @@ class Gateway:
         while items := self.queue():
             assert time.monotonic() < end, f"{len(items)} mails are still in the queue: {items[:3]}"
             time.sleep(0.1)
+
+
+def starved(pid: int) -> float:
+    """For how long a process could have gone on and others had the processors; 0 where the kernel does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _wait(popen: subprocess.Popen[str], end: float, waited: float) -> float:
+    """Until it has ended, or TimeoutExpired; for how long it was starved, as far as that could still be seen."""
+    while True:
+        try:
+            popen.wait(0.02)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise
+            waited = max(waited, starved(popen.pid))
+        else:
+            return waited
 
 
 TEXT = """\
