@@ -21,6 +21,7 @@ from securegw.clients.smtp_envelope import Mail
 from securegw.clients.smtp_events import Broken, Done, Event, Ready, Send, SendText, Stage, StartTLS
 from securegw.clients.smtp_replies import Reply
 from securegw.tls import ClientHandshake, in_words
+from securegw.wire import send
 
 LINGER = 5.0  # seconds a server has to answer QUIT
 SLOWEST = 10_000  # bytes a second that a text may take beyond the time for its reply
@@ -157,7 +158,7 @@ class RelayConnection(protocol.Protocol):
     def _perform(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Send):
-                self.transport.write(event.data)
+                send(self.transport, event.data)
             elif isinstance(event, SendText):
                 self._text = iter(event.pieces)
                 self.transport.registerProducer(self, False)

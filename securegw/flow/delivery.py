@@ -196,7 +196,8 @@ class Delivery:
         progress = queue.Progress(
             id=item.id,
             session=item.session or 0,
-            recipients=settled,
+            before=item.recipients,
+            news=settled,
             next_try=self.now() + self._wait(item.tries) if waits else None,
             note=next((r.reply for r in settled if r.state == "waiting"), ""),
             entries=tuple(finished.entry for finished in told.finished),

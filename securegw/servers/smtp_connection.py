@@ -35,6 +35,7 @@ from securegw.servers.smtp_dialogue import SmtpDialogue
 from securegw.servers.smtp_events import Close, Event, Send, StartTLS
 from securegw.servers.smtp_peer import Intake, Peer
 from securegw.servers.smtp_settings import SmtpSettings
+from securegw.wire import send
 
 log = txaio.make_logger()
 
@@ -231,7 +232,7 @@ class SmtpConnection(protocol.Protocol):
 
     def _write(self) -> None:
         if self._unsent and not self._gone:
-            self.transport.write(b"".join(self._unsent))
+            send(self.transport, b"".join(self._unsent))
         self._unsent.clear()
 
     def _close(self, reason: str) -> None:

@@ -12,10 +12,12 @@ import attrs
 from sqlalchemy import Connection, delete, insert, select
 
 from securegw.store import schema
+from securegw.store.prepared import Prepared, to_json
 from securegw.store.schema import TENANT
 
 _event = schema.event
-_RECORD = insert(_event)
+_NAMES = ("tenant", "time", "kind", "actor", "trace", "item", "message_id", "address", "detail")
+_RECORD = Prepared(insert(_event), _NAMES)
 _COLUMNS = [column for column in _event.c if column.name != "id"]
 
 
@@ -36,13 +38,13 @@ class Event:
 
 def record(conn: Connection, event: Event) -> None:
     """Write an event down."""
-    conn.execute(_RECORD, _values(event))
+    _RECORD.run(conn, [_values(event)])
 
 
 def record_many(conn: Connection, events: list[Event]) -> list[None]:
     """Write events down together (for ``write_many``)."""
     if events:
-        conn.execute(_RECORD, [_values(event) for event in events])
+        _RECORD.run(conn, [_values(event) for event in events])
     return [None] * len(events)
 
 
@@ -77,15 +79,15 @@ def prune(conn: Connection, before: float) -> int:
     return conn.execute(delete(_event).where(_event.c.time < before)).rowcount
 
 
-def _values(event: Event) -> dict[str, Any]:
-    return {
-        "time": event.time,
-        "kind": event.kind,
-        "actor": event.actor,
-        "trace": event.trace,
-        "item": event.item,
-        "message_id": event.message_id,
-        "address": event.address.lower(),
-        "detail": dict(event.detail),
-        "tenant": event.tenant,
-    }
+def _values(event: Event) -> tuple[Any, ...]:
+    return (
+        event.tenant,
+        event.time,
+        event.kind,
+        event.actor,
+        event.trace,
+        event.item,
+        event.message_id,
+        event.address.lower(),
+        to_json(dict(event.detail)),
+    )

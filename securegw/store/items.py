@@ -123,19 +123,26 @@ class Treated:
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """A delivery has been tried: ``recipients`` are those whose state is news, others stay as they are.
+    """A delivery has been tried: of the recipients that the item had ``before``, those in ``news`` have changed.
 
     The item ends when nobody waits any more. Otherwise ``next_try`` is needed. ``entries`` are notices.
     """
 
     id: str
     session: int
-    recipients: tuple[Recipient, ...]
+    before: tuple[Recipient, ...]
+    news: tuple[Recipient, ...]
     next_try: float | None = None
     note: str = ""
     entries: tuple[Entry, ...] = ()
     also: tuple[Also, ...] = ()
     now: float | None = None
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """All of them as they are now."""
+        latest = {recipient.address: recipient for recipient in self.news}
+        return tuple([latest.get(recipient.address, recipient) for recipient in self.before])
 
 
 @attrs.frozen(kw_only=True)

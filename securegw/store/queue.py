@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Row
 
 from securegw.mail.errors import LostClaim
-from securegw.store import schema
+from securegw.store import events, schema
 from securegw.store.clock import moment
 from securegw.store.items import (
     Also,
@@ -27,6 +27,7 @@ from securegw.store.items import (
     Treated,
     new_id,
 )
+from securegw.store.prepared import Prepared, to_json
 from securegw.store.sessions import alive
 
 __all__ = [
@@ -55,8 +56,9 @@ _item = schema.item
 _body = schema.body
 _Held = TypeVar("_Held", Treated, Progress, Failed)
 
-_PUT_ITEMS = insert(_item)
-_PUT_PARTS = insert(_body)
+_ITEM_COLUMNS = tuple(column.name for column in _item.c)
+_PUT_ITEMS = Prepared(insert(_item), _ITEM_COLUMNS)
+_PUT_PARTS = Prepared(insert(_body), ("item", "part", "bytes"))
 _DUE = (
     select(_item.c.id)
     .where(_item.c.state == "waiting", _item.c.next_try <= moment(), ~alive(_item.c.session))
@@ -73,41 +75,39 @@ _TAKE = (
     .values(session=bindparam("by"))
     .returning(_item)
 )
-_HELD = (
-    select(_item.c.id, _item.c.session, _item.c.recipients, alive(_item.c.session).label("alive"))
-    .where(_item.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(_item.c.id)
-    .with_for_update()
-)
-_READY = (
+# The claim is checked by the step itself: it changes the row only for its holder, while that one is alive.
+_MINE = (_item.c.id == bindparam("of"), _item.c.session == bindparam("me"), alive(_item.c.session))
+_READY = Prepared(
     update(_item)
-    .where(_item.c.id == bindparam("of"))
+    .where(*_MINE)
     .values(
         kind="ready", recipients=bindparam("left"), direction=bindparam("way"), session=bindparam("by"), tries=0,
         next_try=0.0, note="",
-    )
+    ),
+    ("left", "way", "by", "of", "me", "now"),
 )  # fmt: skip
-_DEFER = (
+_DEFER = Prepared(
     update(_item)
-    .where(_item.c.id == bindparam("of"))
+    .where(*_MINE)
     .values(
         recipients=bindparam("left"), next_try=bindparam("then"), note=bindparam("why"), tries=_item.c.tries + 1,
         session=None,
-    )
+    ),
+    ("left", "then", "why", "of", "me", "now"),
 )  # fmt: skip
+_END_ITEMS = Prepared(delete(_item).where(*_MINE), ("of", "me", "now"))
+_END_PARTS = Prepared(delete(_body).where(_body.c.item == bindparam("of")), ("of",))
 _RETRY = (
     update(_item)
-    .where(_item.c.id == bindparam("of"))
+    .where(*_MINE)
     .values(next_try=bindparam("then"), note=bindparam("why"), tries=_item.c.tries + 1, session=None)
 )
 _PARK = (
     update(_item)
-    .where(_item.c.id == bindparam("of"))
+    .where(*_MINE)
     .values(state="parked", note=bindparam("why"), tries=_item.c.tries + 1, session=None)
 )
 _RELEASE = update(_item).where(_item.c.id == bindparam("of"), _item.c.session == bindparam("by")).values(session=None)
-_END_ITEMS = delete(_item).where(_item.c.id == bindparam("of"))
-_END_PARTS = delete(_body).where(_body.c.item == bindparam("of"))
 _PARTS = select(_body.c.bytes).where(_body.c.item == bindparam("of")).order_by(_body.c.part)
 _ALL_PARTS = (
     select(_body.c.item, _body.c.bytes)
@@ -121,8 +121,8 @@ def put(conn: Connection, entries: list[Entry]) -> list[None]:
     if not all(entry.body for entry in entries):
         raise ValueError("an item needs a body")
     if entries:
-        conn.execute(_PUT_ITEMS, [_columns(entry) for entry in entries])
-        conn.execute(_PUT_PARTS, [part for entry in entries for part in _parts(entry)])
+        _PUT_ITEMS.run(conn, [_columns(entry) for entry in entries])
+        _PUT_PARTS.run(conn, [part for entry in entries for part in _parts(entry)])
     return [None] * len(entries)
 
 
@@ -184,12 +184,12 @@ def delivered_many(conn: Connection, progress: list[Progress]) -> list[None]:
 
 def failed_treatment(conn: Connection, failed: Failed) -> None:
     """Try again later, or park the item; raises LostClaim."""
-    _check_claims(conn, [failed])
-    values: dict[str, Any] = {"of": failed.id, "why": failed.note}
+    values: dict[str, Any] = {"of": failed.id, "why": failed.note, "me": failed.session, "now": failed.now}
     if failed.next_try is None:
-        conn.execute(_PARK, values)
+        changed = conn.execute(_PARK, values).rowcount
     else:
-        conn.execute(_RETRY, values | {"then": failed.next_try})
+        changed = conn.execute(_RETRY, values | {"then": failed.next_try}).rowcount
+    _check_claims(changed, [failed])
     _do(conn, failed.also)
 
 
@@ -222,101 +222,98 @@ def _each_once(conn: Connection, steps: list[_Held], work: Callable[[Connection,
 
 
 def _treat(conn: Connection, done: list[Treated]) -> None:
-    _check_claims(conn, done)
-    going_on = [
-        {
-            "of": step.id,
-            "left": _recipients(step.stays),
-            "way": step.direction,
-            "by": step.session if step.keep else None,
-        }
-        for step in done
-        if step.stays
-    ]
-    if going_on:
-        conn.execute(_READY, going_on)
-    _end(conn, [step.id for step in done if not step.stays])
+    staying = [step for step in done if step.stays]
+    if staying:
+        rows = [
+            (_recipients(step.stays), step.direction, step.session if step.keep else None, *_claim_of(step))
+            for step in staying
+        ]
+        _check_claims(_READY.run(conn, rows), staying)
+    _end(conn, [step for step in done if not step.stays])
     put(conn, [entry for step in done for entry in step.entries])
-    for step in done:
-        _do(conn, step.also)
+    _do(conn, (also for step in done for also in step.also))
 
 
 def _deliver(conn: Connection, progress: list[Progress]) -> None:
-    before = _check_claims(conn, progress)
-    ended: list[str] = []
-    deferred: list[dict[str, Any]] = []
+    waiting: list[Progress] = []
+    ended: list[Progress] = []
+    rows: list[tuple[Any, ...]] = []
     for step in progress:
-        recipients = _merge(before[step.id], step.recipients)
-        if not any(recipient.state == "waiting" for recipient in recipients):
-            ended.append(step.id)
-        elif step.next_try is None:
-            raise ValueError(f"{step.id} has recipients that wait, but no time for the next try")
+        recipients = step.recipients
+        if any(recipient.state == "waiting" for recipient in recipients):
+            waiting.append(step)
+            rows.append((_recipients(recipients), _next_try(step), step.note, *_claim_of(step)))
         else:
-            left = _recipients(recipients)
-            deferred.append({"of": step.id, "left": left, "then": step.next_try, "why": step.note})
-    if deferred:
-        conn.execute(_DEFER, deferred)
+            ended.append(step)
+    if waiting:
+        _check_claims(_DEFER.run(conn, rows), waiting)
     _end(conn, ended)
     put(conn, [entry for step in progress for entry in step.entries])
-    for step in progress:
-        _do(conn, step.also)
+    _do(conn, (also for step in progress for also in step.also))
 
 
-def _check_claims(conn: Connection, steps: Sequence[_Held]) -> dict[str, list[Recipient]]:
-    """The recipients of the items that these steps are about, or LostClaim if one is not held as the step says."""
-    now = max((step.now for step in steps if step.now is not None), default=None)
-    rows = {row.id: row for row in conn.execute(_HELD, {"ids": [step.id for step in steps], "now": now})}
-    for step in steps:
-        row = rows.get(step.id)
-        if row is None or row.session != step.session or not row.alive:
-            raise LostClaim(detail=f"item {step.id} is not held by session {step.session} any more")
-    return {id: [Recipient(**recipient) for recipient in row.recipients] for id, row in rows.items()}
+def _next_try(step: Progress) -> float:
+    if step.next_try is None:
+        raise ValueError(f"{step.id} has recipients that wait, but no time for the next try")
+    return step.next_try
 
 
-def _merge(before: Iterable[Recipient], news: Iterable[Recipient]) -> tuple[Recipient, ...]:
-    latest = {recipient.address: recipient for recipient in news}
-    return tuple(latest.get(recipient.address, recipient) for recipient in before)
+def _end(conn: Connection, steps: Sequence[_Held]) -> None:
+    if steps:
+        _check_claims(_END_ITEMS.run(conn, [_claim_of(step) for step in steps]), steps)
+        _END_PARTS.run(conn, [(step.id,) for step in steps])
 
 
-def _end(conn: Connection, ids: Iterable[str]) -> None:
-    ending = [{"of": id} for id in ids]
-    if ending:
-        conn.execute(_END_PARTS, ending)
-        conn.execute(_END_ITEMS, ending)
+def _claim_of(step: _Held) -> tuple[str, int, float | None]:
+    return step.id, step.session, step.now
+
+
+def _check_claims(changed: int, steps: Sequence[_Held]) -> None:
+    """Every step has changed its item, or one of them is not held as its step says; then nobody's change stays."""
+    if changed != len(steps):
+        whose = ", ".join(f"{step.id} by {step.session}" for step in steps[:5])
+        raise LostClaim(detail=f"not held any more: {whose}")
 
 
 def _do(conn: Connection, also: Iterable[Also]) -> None:
+    """Other steps of the same transaction; what is to be told is told in one go."""
+    told: list[events.Event] = []
     for step, argument in also:
-        step(conn, argument)
+        if step is events.record_many:
+            told += argument
+        else:
+            step(conn, argument)
+    events.record_many(conn, told)
 
 
-def _columns(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "tenant": entry.tenant,
-        "kind": entry.kind,
-        "state": entry.state,
-        "direction": entry.direction,
-        "trace": entry.trace,
-        "message_id": entry.message_id,
-        "sender": entry.sender,
-        "recipients": _recipients(entry.recipients),
-        "source": dict(entry.source),
-        "size": entry.size,
-        "received": entry.received,
-        "next_try": entry.next_try,
-        "tries": 0,
-        "note": entry.note,
-        "session": entry.session,
-    }
+def _columns(entry: Entry) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        entry.id,
+        entry.tenant,
+        entry.kind,
+        entry.state,
+        entry.direction,
+        entry.trace,
+        entry.message_id,
+        entry.sender,
+        _recipients(entry.recipients),
+        to_json(dict(entry.source)),
+        entry.size,
+        entry.received,
+        entry.next_try,
+        0,
+        entry.note,
+        entry.session,
+    )
 
 
-def _parts(entry: Entry) -> list[dict[str, Any]]:
-    return [{"item": entry.id, "part": number, "bytes": part} for number, part in enumerate(entry.body)]
+def _parts(entry: Entry) -> list[tuple[str, int, bytes]]:
+    return [(entry.id, number, part) for number, part in enumerate(entry.body)]
 
 
-def _recipients(recipients: Iterable[Recipient]) -> list[dict[str, Any]]:
-    return [_without_defaults(recipient) for recipient in recipients]
+def _recipients(recipients: Iterable[Recipient]) -> str:
+    return to_json([_without_defaults(recipient) for recipient in recipients])
 
 
 def _without_defaults(recipient: Recipient) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from securegw.store import queue, schema, sessions
 from securegw.store.database import Database
-from securegw.store.queue import Entry, Item, Recipient
+from securegw.store.queue import Entry, Item, Progress, Recipient
 
 NOW = 1_700_000_000.0
 ANN, BOB, CAT = "ann@inside.test", "bob@outside.test", "cat@outside.test"
@@ -65,3 +65,8 @@ def tenant(database: Database, id: int = 2) -> int:
 
     database.write(add).result()
     return id
+
+
+def progress(item: Item, session: int, *news: Recipient, **more: Any) -> Progress:
+    """A delivery of this item has been tried."""
+    return Progress(id=item.id, session=session, before=item.recipients, news=news, now=NOW, **more)

@@ -3,8 +3,8 @@ from __future__ import annotations
 from securegw.store import desk, queue, schema
 from securegw.store.database import Database
 from securegw.store.items import Chosen, Counts
-from securegw.store.queue import Progress, Recipient, Treated
-from tests.store.samples import ANN, BOB, CAT, NOW, claim, claimed, entry, node, put, rows, tenant
+from securegw.store.queue import Recipient, Treated
+from tests.store.samples import ANN, BOB, CAT, NOW, claim, claimed, entry, node, progress, put, rows, tenant
 
 
 def ids(items: list[queue.Item]) -> list[str]:
@@ -67,7 +67,7 @@ def test_hold_does_not_break_a_delivery_that_is_under_way(database: Database) ->
     database.write(desk.hold, Chosen((item.id,))).result()
     news = (Recipient(BOB, "done"),)
     database.write(
-        queue.delivered, Progress(id=item.id, session=session, recipients=news, next_try=NOW, now=NOW)
+        queue.delivered, progress(item, session, *news, next_try=NOW)
     ).result()
     found = database.read(desk.get, item.id).result()
     assert found is not None
@@ -96,8 +96,7 @@ def test_the_queue_in_numbers(database: Database) -> None:
     database.write(
         queue.treated, Treated(id=first.id, session=session, stays=first.recipients, keep=True, now=NOW)
     ).result()
-    progress = Progress(id=first.id, session=session, recipients=(), next_try=NOW + 9, now=NOW)
-    database.write(queue.delivered, progress).result()
+    database.write(queue.delivered, progress(first, session, next_try=NOW + 9)).result()
     expected = Counts(accepted=0, ready=2, deferred=1, held=1, parked=1, size=4 * 123, oldest=NOW - 9)
     assert database.read(desk.counts).result() == expected
 

@@ -10,7 +10,7 @@ from securegw.store import events, queue, schema, sessions
 from securegw.store.database import Database
 from securegw.store.events import Event
 from securegw.store.queue import Failed, Progress, Recipient, Treated
-from tests.store.samples import ANN, BOB, CAT, NOW, claim, claimed, entry, node, put, rows
+from tests.store.samples import ANN, BOB, CAT, NOW, claim, claimed, entry, node, progress, put, rows
 
 
 def fail(_connection: object, words: str) -> None:
@@ -172,8 +172,7 @@ def test_a_kept_item_stays_claimed(database: Database) -> None:
     done = Treated(id=item.id, session=session, stays=item.recipients, keep=True, now=NOW)
     database.write(queue.treated, done).result()
     assert claim(database, node(database, "other")) == []
-    progress = Progress(id=item.id, session=session, recipients=(Recipient(BOB, "done"),), now=NOW)
-    database.write(queue.delivered, progress).result()
+    database.write(queue.delivered, progress(item, session, Recipient(BOB, "done"))).result()
     assert rows(database, schema.item) == 0
 
 
@@ -200,7 +199,7 @@ def test_treated_together_one_lost_claim_does_not_harm_the_neighbours(database: 
 
 def test_two_steps_of_one_item_in_one_call_see_each_other(database: Database) -> None:
     item, session = claimed(database, BOB, CAT)
-    first = Progress(id=item.id, session=session, recipients=(Recipient(BOB, "done"),), next_try=NOW, now=NOW)
+    first = progress(item, session, Recipient(BOB, "done"), next_try=NOW)
     with pytest.raises(LostClaim):  # the first gave the claim back
         database.write(queue.delivered_many, [first, first]).result()
     assert rows(database, schema.item) == 1
@@ -213,19 +212,15 @@ def test_an_item_ends_when_nobody_waits(database: Database) -> None:
     item, session = claimed(database, BOB, CAT)
     news = (Recipient(BOB, "done", "250 ok"), Recipient(CAT, "failed", "550 no"))
     notice = entry(ANN, kind="ready", sender="", body=(b"notice",))
-    progress = Progress(id=item.id, session=session, recipients=news, entries=(notice,), now=NOW)
-    database.write(queue.delivered, progress).result()
+    database.write(queue.delivered, progress(item, session, *news, entries=(notice,))).result()
     assert [found.id for found in claim(database, session)] == [notice.id]
     assert rows(database, schema.body) == 1
 
 
 def test_recipients_without_news_are_kept(database: Database) -> None:
     item, session = claimed(database, BOB, CAT)
-    progress = Progress(
-        id=item.id, session=session, recipients=(Recipient(BOB, "done", "250 ok"),), next_try=NOW + 60, note="later",
-        now=NOW,
-    )  # fmt: skip
-    database.write(queue.delivered, progress).result()
+    news = progress(item, session, Recipient(BOB, "done", "250 ok"), next_try=NOW + 60, note="later")
+    database.write(queue.delivered, news).result()
     assert claim(database, session) == []
     [again] = claim(database, node(database, now=NOW + 60), now=NOW + 60)
     assert again.recipients == (Recipient(BOB, "done", "250 ok"), Recipient(CAT))
@@ -234,20 +229,16 @@ def test_recipients_without_news_are_kept(database: Database) -> None:
 
 def test_who_waits_needs_a_time_for_the_next_try(database: Database) -> None:
     item, session = claimed(database, BOB, CAT)
-    progress = Progress(id=item.id, session=session, recipients=(Recipient(BOB, "done"),), now=NOW)
     with pytest.raises(ValueError, match="next try"):
-        database.write(queue.delivered, progress).result()
+        database.write(queue.delivered, progress(item, session, Recipient(BOB, "done"))).result()
     assert rows(database, schema.item) == 1
 
 
 def test_a_failure_beside_a_delivery_undoes_all_of_it(database: Database) -> None:
     item, session = claimed(database)
-    progress = Progress(
-        id=item.id, session=session, recipients=(Recipient(BOB, "failed"),), entries=(entry(ANN),),
-        also=((fail, "no"),), now=NOW,
-    )  # fmt: skip
+    failing = progress(item, session, Recipient(BOB, "failed"), entries=(entry(ANN),), also=((fail, "no"),))
     with pytest.raises(ArithmeticError):
-        database.write(queue.delivered, progress).result()
+        database.write(queue.delivered, failing).result()
     assert rows(database, schema.item) == rows(database, schema.body) == 1
     assert database.read(queue.body, item.id).result() == [b"sealed"]
 
@@ -284,7 +275,8 @@ def finish(database: Database, step: str, id: str, session: int, now: float) -> 
         database.write(queue.treated, Treated(id=id, session=session, now=now)).result()
     elif step == "delivered":
         news = (Recipient(BOB, "done"),)
-        database.write(queue.delivered, Progress(id=id, session=session, recipients=news, now=now)).result()
+        done = Progress(id=id, session=session, before=news, news=news, now=now)
+        database.write(queue.delivered, done).result()
     else:
         failed = Failed(id=id, session=session, note="", next_try=None, now=now)
         database.write(queue.failed_treatment, failed).result()
