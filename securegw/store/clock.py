@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Double, FunctionElement, bindparam, func
 from sqlalchemy.ext.compiler import compiles
 
+from securegw.store.batch import CLOCKS
+
 
 class DatabaseClock(FunctionElement[float]):
     """Unix time now, as the database sees it."""
@@ -21,13 +23,12 @@ class DatabaseClock(FunctionElement[float]):
 
 @compiles(DatabaseClock, "sqlite")
 def _of_sqlite(_element: DatabaseClock, _compiler: Any, **_named: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    return CLOCKS["sqlite"]
 
 
 @compiles(DatabaseClock, "postgresql")
 def _of_postgresql(_element: DatabaseClock, _compiler: Any, **_named: Any) -> str:
-    # Not now(), which is the start of the transaction; not clock_timestamp(), which no index can be searched with.
-    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS double precision)"
+    return CLOCKS["postgresql"]
 
 
 def moment() -> ColumnElement[float]:

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from securegw.store import schema
-from securegw.store.prepared import Prepared, to_json
+from securegw.store.batch import Batch, to_json
 from securegw.store.schema import TENANT
 
 _event = schema.event
 _NAMES = ("tenant", "time", "kind", "actor", "trace", "item", "message_id", "address", "detail")
-_RECORD = Prepared(insert(_event), _NAMES)
+_RECORD = Batch(
+    f"INSERT INTO event ({', '.join(_NAMES)}) VALUES {{rows}}", tuple(_event.c[name] for name in _NAMES)
+)
 _COLUMNS = [column for column in _event.c if column.name != "id"]
 
 

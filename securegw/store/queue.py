@@ -8,9 +8,10 @@ changes nothing. The steps in plural take what waits together in a few statement
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.engine import Row
 
 from securegw.mail.errors import LostClaim
@@ -27,7 +28,7 @@ from securegw.store.items import (
     Treated,
     new_id,
 )
-from securegw.store.prepared import Prepared, to_json
+from securegw.store.batch import Batch, to_json
 from securegw.store.sessions import alive
 
 __all__ = [
@@ -56,9 +57,8 @@ _item = schema.item
 _body = schema.body
 _Held = TypeVar("_Held", Treated, Progress, Failed)
 
-_ITEM_COLUMNS = tuple(column.name for column in _item.c)
-_PUT_ITEMS = Prepared(insert(_item), _ITEM_COLUMNS)
-_PUT_PARTS = Prepared(insert(_body), ("item", "part", "bytes"))
+_PUT_ITEMS = Batch(f"INSERT INTO item ({', '.join(_item.c.keys())}) VALUES {{rows}}", tuple(_item.c))
+_PUT_PARTS = Batch("INSERT INTO body (item, part, bytes) VALUES {rows}", tuple(_body.c))
 _DUE = (
     select(_item.c.id)
     .where(_item.c.state == "waiting", _item.c.next_try <= moment(), ~alive(_item.c.session))
@@ -77,26 +77,23 @@ _TAKE = (
 )
 # The claim is checked by the step itself: it changes the row only for its holder, while that one is alive.
 _MINE = (_item.c.id == bindparam("of"), _item.c.session == bindparam("me"), alive(_item.c.session))
-_READY = Prepared(
-    update(_item)
-    .where(*_MINE)
-    .values(
-        kind="ready", recipients=bindparam("left"), direction=bindparam("way"), session=bindparam("by"), tries=0,
-        next_try=0.0, note="",
-    ),
-    ("left", "way", "by", "of", "me", "now"),
-)  # fmt: skip
-_DEFER = Prepared(
-    update(_item)
-    .where(*_MINE)
-    .values(
-        recipients=bindparam("left"), next_try=bindparam("then"), note=bindparam("why"), tries=_item.c.tries + 1,
-        session=None,
-    ),
-    ("left", "then", "why", "of", "me", "now"),
-)  # fmt: skip
-_END_ITEMS = Prepared(delete(_item).where(*_MINE), ("of", "me", "now"))
-_END_PARTS = Prepared(delete(_body).where(_body.c.item == bindparam("of")), ("of",))
+_IS_MINE = (
+    "item.session = :bigint AND EXISTS (SELECT 1 FROM session"
+    " WHERE session.id = item.session AND session.alive_until > coalesce(:double precision, {clock}))"
+)
+_READY = Batch(
+    "UPDATE item SET kind = 'ready', recipients = step.column2, direction = step.column3, session = step.column4,"
+    " tries = 0, next_try = 0, note = ''"
+    f" FROM (VALUES {{rows}}) AS step WHERE item.id = step.column1 AND {_IS_MINE}",
+    (_item.c.id, _item.c.recipients, _item.c.direction, _item.c.session),
+)
+_DEFER = Batch(
+    "UPDATE item SET recipients = step.column2, next_try = step.column3, note = step.column4, tries = tries + 1,"
+    f" session = NULL FROM (VALUES {{rows}}) AS step WHERE item.id = step.column1 AND {_IS_MINE}",
+    (_item.c.id, _item.c.recipients, _item.c.next_try, _item.c.note),
+)
+_END_ITEMS = Batch(f"DELETE FROM item WHERE id IN ({{row}}) AND {_IS_MINE}", (_item.c.id,))
+_END_PARTS = Batch("DELETE FROM body WHERE item IN ({row})", (_body.c.item,))
 _RETRY = (
     update(_item)
     .where(*_MINE)
@@ -212,67 +209,73 @@ def _age(item: Item) -> tuple[float, float]:
 
 
 def _each_once(conn: Connection, steps: list[_Held], work: Callable[[Connection, list[_Held]], None]) -> list[None]:
-    """All in one go; but two steps for one item are two goes, for the second must see what the first did."""
+    """All in one go; but two steps for one item are two goes, for the second must see what the first did.
+
+    The order of their ids is the same in every process: two that lock the same rows do not wait for each other.
+    """
     if len({step.id for step in steps}) == len(steps):
-        work(conn, steps)
+        for _, together in groupby(sorted(steps, key=_by_holder), key=_holder):
+            work(conn, list(together))
     else:
         for step in steps:
             work(conn, [step])
     return [None] * len(steps)
 
 
+def _holder(step: _Held) -> int:
+    return step.session
+
+
+def _by_holder(step: _Held) -> tuple[int, str]:
+    return step.session, step.id
+
+
 def _treat(conn: Connection, done: list[Treated]) -> None:
     staying = [step for step in done if step.stays]
-    if staying:
-        rows = [
-            (_recipients(step.stays), step.direction, step.session if step.keep else None, *_claim_of(step))
-            for step in staying
-        ]
-        _check_claims(_READY.run(conn, rows), staying)
+    _change(conn, _READY, staying, [_ready(step) for step in staying])
     _end(conn, [step for step in done if not step.stays])
     put(conn, [entry for step in done for entry in step.entries])
     _do(conn, (also for step in done for also in step.also))
 
 
+def _ready(step: Treated) -> tuple[Any, ...]:
+    return step.id, _recipients(step.stays), step.direction, step.session if step.keep else None
+
+
 def _deliver(conn: Connection, progress: list[Progress]) -> None:
-    waiting: list[Progress] = []
-    ended: list[Progress] = []
-    rows: list[tuple[Any, ...]] = []
-    for step in progress:
-        recipients = step.recipients
-        if any(recipient.state == "waiting" for recipient in recipients):
-            waiting.append(step)
-            rows.append((_recipients(recipients), _next_try(step), step.note, *_claim_of(step)))
-        else:
-            ended.append(step)
-    if waiting:
-        _check_claims(_DEFER.run(conn, rows), waiting)
+    now = [(step, step.recipients) for step in progress]
+    waiting = [(step, left) for step, left in now if any(recipient.state == "waiting" for recipient in left)]
+    ended = progress if not waiting else [step for step in progress if all(step is not each for each, _ in waiting)]
+    _change(conn, _DEFER, [step for step, _ in waiting], [_deferred(step, left) for step, left in waiting])
     _end(conn, ended)
     put(conn, [entry for step in progress for entry in step.entries])
     _do(conn, (also for step in progress for also in step.also))
 
 
-def _next_try(step: Progress) -> float:
+def _deferred(step: Progress, left: Iterable[Recipient]) -> tuple[Any, ...]:
     if step.next_try is None:
         raise ValueError(f"{step.id} has recipients that wait, but no time for the next try")
-    return step.next_try
+    return step.id, _recipients(left), step.next_try, step.note
 
 
 def _end(conn: Connection, steps: Sequence[_Held]) -> None:
-    if steps:
-        _check_claims(_END_ITEMS.run(conn, [_claim_of(step) for step in steps]), steps)
-        _END_PARTS.run(conn, [(step.id,) for step in steps])
+    rows = [(step.id,) for step in steps]
+    _change(conn, _END_ITEMS, steps, rows)
+    _END_PARTS.run(conn, rows)
 
 
-def _claim_of(step: _Held) -> tuple[str, int, float | None]:
-    return step.id, step.session, step.now
+def _change(conn: Connection, batch: Batch, steps: Sequence[_Held], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Every step of one holder changes its item, or one is not held as its step says; then nobody's change stays."""
+    if not steps:
+        return
+    now = max((step.now for step in steps if step.now is not None), default=None)
+    _check_claims(batch.run(conn, rows, steps[0].session, now), steps)
 
 
 def _check_claims(changed: int, steps: Sequence[_Held]) -> None:
-    """Every step has changed its item, or one of them is not held as its step says; then nobody's change stays."""
     if changed != len(steps):
-        whose = ", ".join(f"{step.id} by {step.session}" for step in steps[:5])
-        raise LostClaim(detail=f"not held any more: {whose}")
+        whose = ", ".join(step.id for step in steps[:5])
+        raise LostClaim(detail=f"not held by session {steps[0].session} any more: {whose}")
 
 
 def _do(conn: Connection, also: Iterable[Also]) -> None:

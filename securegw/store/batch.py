@@ -1,0 +1,64 @@
+"""Statements that are run for every mail, for all mails that wait together in one go.
+
+Not for anything else: other statements are SQLAlchemy Core. These are text, because each call of a driver gives the
+interpreter away and has to get it back, so that a statement a mail costs more than what the database does for it; and
+because SQLite and PostgreSQL read the same text, but for how a parameter is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, Connection
+from sqlalchemy.dialects.postgresql import dialect as postgresql
+
+MOST = 400  # rows in one call: SQLite takes 32,766 parameters
+_KEEP_COUNT = {"preserve_rowcount": True}
+
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Batch:
+    """A statement with a place for many rows.
+
+    In ``text``, ``{rows}`` becomes ``(?, ?), (?, ?)`` with a parameter for each of ``columns``, ``{row}`` the same with
+    one parameter a row and no brackets, ``{clock}`` the database's clock, and each ``:integer`` and the like a further
+    parameter of that type. Values are handed over as the driver takes them: JSON as text.
+    """
+
+    def __init__(self, text: str, columns: Sequence[Column[Any]]) -> None:
+        self._text = text
+        self._columns = tuple(columns)
+
+    def run(self, conn: Connection, rows: Sequence[tuple[Any, ...]], *more: Any) -> int:
+        """Run it for these rows; how many rows of the table it has changed."""
+        changed = 0
+        for start in range(0, len(rows), MOST):
+            some = rows[start : start + MOST]
+            values = tuple([value for row in some for value in row]) + more
+            changed += conn.exec_driver_sql(self._written(conn.dialect.name, len(some)), values, _KEEP_COUNT).rowcount
+        return changed
+
+    @lru_cache(maxsize=4 * MOST)  # noqa: B019 - there are five batches, and they live as long as the module
+    def _written(self, dialect: str, count: int) -> str:
+        marks = [_mark(dialect, column) for column in self._columns]
+        row = ", ".join(marks)
+        text = self._text.replace("{rows}", ", ".join([f"({row})"] * count)).replace("{row}", ", ".join([row] * count))
+        text = text.replace("{clock}", CLOCKS[dialect])
+        for name in ("bigint", "double precision"):
+            text = text.replace(f":{name}", f"%s::{name}" if dialect == "postgresql" else "?")
+        return text
+
+
+# PostgreSQL: not now(), the start of the transaction; not clock_timestamp(), which no index can be searched with.
+CLOCKS = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS double precision)",
+}
+
+
+def _mark(dialect: str, column: Column[Any]) -> str:
+    return f"%s::{column.type.compile(postgresql())}" if dialect == "postgresql" else "?"
