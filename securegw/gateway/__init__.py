@@ -17,12 +17,14 @@ txaio.use_twisted()  # before any room asks for a logger
 
 from twisted.application.service import MultiService  # noqa: E402
 from twisted.internet.defer import Deferred  # noqa: E402
+from twisted.logger import ILogObserver  # noqa: E402
 from twisted.python import usage  # noqa: E402
 
 from securegw import config  # noqa: E402
 from securegw.gateway.doors import Doors  # noqa: E402
 from securegw.gateway.rooms import House, close_rooms, furnish, open_rooms  # noqa: E402
 from securegw.gateway.settings import Settings  # noqa: E402
+from securegw.journal import Journal  # noqa: E402
 
 __all__ = ["Gateway", "House", "Options", "Settings", "build", "close_rooms", "furnish", "makeService", "open_rooms"]
 
@@ -31,7 +33,7 @@ __all__ = ["Gateway", "House", "Options", "Settings", "build", "close_rooms", "f
 class Gateway:
     """A gateway: its service, and once that has started, where its doors are (name -> (host, port))."""
 
-    service: MultiService
+    service: GatewayService
     doors: Doors
 
     @property
@@ -51,9 +53,20 @@ class Gateway:
         return {name: (host.host, host.port) for name, host in hosts.items() if hasattr(host, "port")}
 
 
+class GatewayService(MultiService):
+    """All of the gateway; it brings its own observer of the log, where twistd was not told of another."""
+
+    journal: Journal | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+        if self.journal is not None:
+            parent.setComponent(ILogObserver, self.journal)
+
+
 def build(settings: Settings, reactor: Any) -> Gateway:
     """A gateway by its settings. Rooms are built when the service starts: threads do not survive a daemon's fork."""
-    service = MultiService()
+    service = GatewayService()  # type: ignore[no-untyped-call]
     doors = Doors(settings, reactor)
     doors.setServiceParent(service)  # type: ignore[no-untyped-call]
     return Gateway(service, doors)
@@ -78,8 +91,16 @@ def makeService(options: Options) -> MultiService:
         sys.exit("\n".join(config.format_mistake(mistake) for mistake in mistakes.mistakes))
     txaio.set_global_log_level(settings.log.level)
     gateway = build(settings, reactor)
+    if _logs_to_standard_output(options.parent or {}):
+        gateway.service.journal = Journal(sys.stdout, reactor)
     reactor.addSystemEventTrigger("after", "shutdown", _leave, gateway)
     return gateway.service
+
+
+def _logs_to_standard_output(twistd: Any) -> bool:
+    """Whether twistd was asked to stay in the foreground, and for no other log."""
+    other = twistd.get("logfile") not in (None, "", "-") or twistd.get("syslog") or twistd.get("logger")
+    return bool(twistd.get("nodaemon")) and not other
 
 
 def _leave(gateway: Gateway) -> None:
