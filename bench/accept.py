@@ -1,8 +1,7 @@
 """Accept and queue: how many mails a second get their 250 after they are durable, against Postfix that holds them.
 
-Postfix puts everything on hold: it does what it must before its 250 and nothing after it. The gateway has no hold for
-everything; its next hop never answers, so beside the accepting it also decides about each mail and keeps that. It
-starts afresh in each round, as a queue that grows would change what is measured.
+Both put everything on hold: they do what they must before their 250 and nothing after it. The gateway starts afresh
+in each round, as a queue that grows would change what is measured.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import argparse
 from functools import partial
 
 from bench.support.figures import Figure, Row, measure, write
-from bench.support.peers import dead_hop, holding_postfix, running_gateway
+from bench.support.peers import holding_postfix, running_gateway
 from bench.support.runs import Load, Server, accepting, generate
 
 LOADS = {
@@ -20,8 +19,8 @@ LOADS = {
     "10 sessions, 5 MB": Load(sessions=10, count=60, size=5_000_000),
 }
 WORDS = (
-    "Accepting: mails a second until the last 250, each given only after the mail is on stable storage. Postfix puts "
-    "everything on hold. The gateway's next hop never answers: it decides about each mail beside the accepting. "
+    "Accepting: mails a second until the last 250, each given only after the mail is on stable storage. Both put "
+    "everything on hold (``[intake] hold``). "
     "``python -m bench.accept`` repeats this."
 )
 WARM = Load(sessions=2, count=20, size=2_000)
@@ -29,7 +28,7 @@ WARM = Load(sessions=2, count=20, size=2_000)
 
 def fresh_gateway(load: Load) -> Figure:
     """One round of a gateway with an empty queue, warmed by a few mails."""
-    with dead_hop() as hop, running_gateway(hop) as (server, gateway):
+    with running_gateway(1, hold=True) as (server, gateway):
         generate(server.port, WARM)
         figure = accepting(Server(server.name, server.port, server.pid), load)
         gateway.kill()  # its queue goes with it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import tempfile
 import time
@@ -96,19 +95,11 @@ def _write_filter(script: Path, port: int, papers: dict[str, Path]) -> None:
 
 
 @contextlib.contextmanager
-def running_gateway(hop: int) -> Iterator[tuple[Server, Gateway]]:
+def running_gateway(hop: int, **intake: object) -> Iterator[tuple[Server, Gateway]]:
     """The gateway with the next hop for everything at this port; one address may open as many sessions as it likes."""
-    settings = {"smtp": {"connections_per_address": 10_000, "connections_per_minute": 1_000_000}}
+    settings = {"smtp": {"connections_per_address": 10_000, "connections_per_minute": 1_000_000}, "intake": intake}
     with (
         tempfile.TemporaryDirectory(prefix="sg-bench-") as place,
         gateway(Path(place), inside=hop, outside=hop, settings=settings) as running,
     ):
         yield Server("securegw", running.smtp_port, running.pid, lambda: running.wait_empty(QUIET)), running
-
-
-@contextlib.contextmanager
-def dead_hop() -> Iterator[int]:
-    """A hop that lets everybody connect and never says a word: what goes there stays in the queue."""
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
-        port: int = listening.getsockname()[1]
-        yield port

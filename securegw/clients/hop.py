@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Hashable
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import attrs
@@ -46,7 +47,7 @@ class Hop:
         found = _NAME.fullmatch(self.name) if not is_address(self.name) else None
         return (found[1] if found else self.name).lower()
 
-    @property
+    @cached_property
     def lane(self) -> Hashable:
         """What mails must share to go over the same connections: hosts of equal preference change places."""
         hosts = frozenset(self.hosts)

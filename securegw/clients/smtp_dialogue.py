@@ -276,25 +276,23 @@ class SmtpClientDialogue:
             raise BadReply(f"{lines.code} is no answer to RSET")
 
     def _sender_answered(self, lines: Lines) -> None:
-        reply = self._reply(lines)
-        if not reply.positive:
-            self._sender_refused = reply
+        if not self._is_good(lines):
+            self._sender_refused = self._said(lines)
             while len(self._steps) > 1:  # without PIPELINING nobody need be named any more
                 self._steps.popleft()
 
     def _recipient_answered(self, recipient: str, lines: Lines) -> None:
-        reply = self._reply(lines)
-        if reply.positive:
+        if self._is_good(lines):
             self._accepted.append(recipient)
         else:
-            self._replies[recipient] = self._sender_refused or reply
+            self._replies[recipient] = self._sender_refused or self._said(lines)
 
-    def _reply(self, lines: Lines) -> Reply:
-        """The reply to MAIL, RCPT or the text: never an intermediate one."""
+    def _is_good(self, lines: Lines) -> bool:
+        """Whether MAIL, RCPT or the text was taken; the answer is never an intermediate one."""
         if 300 <= lines.code < 400:
             raise BadReply(f"{lines.code} is no answer to that")
         self._heard = True
-        return self._said(lines)
+        return lines.code < 300
 
     # The text
 
@@ -320,13 +318,13 @@ class SmtpClientDialogue:
             self._events.append(SendText(stuffed(raw)))
 
     def _text_answered(self, lines: Lines) -> None:
-        reply = self._reply(lines)
+        good = self._is_good(lines)
         if not self._text_open:
-            self._finish(reply)
-        elif reply.positive:
+            self._finish(self._said(lines))
+        elif good:
             raise BadReply("the mail is taken before its end")
         else:  # what we still say of the text would be commands: end the connection
-            self._break(reply)
+            self._break(self._said(lines))
 
     def _finish(self, rest: Reply | None) -> None:
         """End of the transaction: ``rest`` is for those who have no reply of their own yet."""

@@ -11,8 +11,6 @@ import hmac
 import re
 from typing import TYPE_CHECKING
 
-import attrs
-
 from securegw.mail.trace import received_line
 
 if TYPE_CHECKING:
@@ -36,8 +34,7 @@ class Circles:
 
     def received_line(self, envelope: Envelope) -> bytes:
         """Our Received field; its id is the trace id and our mark."""
-        marked = f"{envelope.trace}.{self._mark(envelope.trace)}"
-        return received_line(attrs.evolve(envelope, trace=marked), self.host)
+        return received_line(envelope, self.host, id=f"{envelope.trace}.{self._mark(envelope.trace)}")
 
     def is_in_one(self, message: Message) -> bool:
         """Whether it has been here as often as a mail may. The same field twice counts once: it may be copied."""

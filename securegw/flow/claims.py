@@ -179,9 +179,15 @@ class Claims:
     def _go(self, line: Line) -> None:
         while (found := line.next()) is not None:
             item, raw = found
-            done = Deferred.fromCoroutine(self._work(line, item, raw))
-            done.addErrback(_log_failure)
-            done.addBoth(self._ended, line, item)
+            Deferred.fromCoroutine(self._see_through(line, item, raw))
+
+    async def _see_through(self, line: Line, item: Item, raw: bytes | None) -> None:
+        try:
+            await self._work(line, item, raw)
+        except Exception:
+            log.failure("work on the queue failed: {log_failure.value}")
+        finally:
+            self._ended(line, item)
 
     async def _work(self, line: Line, item: Item, raw: bytes | None) -> None:
         self.held += item.size if raw is None else 0
@@ -229,7 +235,7 @@ class Claims:
         parts = await self.workers.settle(self.database.read(queue.body, item.id))
         return await self.workers.thread(self.master.open_parts, BODY, item.id, parts)
 
-    def _ended(self, _result: object, line: Line, item: Item) -> None:
+    def _ended(self, line: Line, item: Item) -> None:
         line.ended(item)
         if not self.stopping:
             self._go(line)

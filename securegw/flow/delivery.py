@@ -31,6 +31,7 @@ from securegw.mail.envelope import Wishes
 from securegw.mail.errors import BadAddress, MailError
 from securegw.mail.notice import Failure
 from securegw.store import events, queue
+from securegw.store.items import Recipient
 
 if TYPE_CHECKING:
     from securegw.clients.relay import Relay
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.store.domains import Route
     from securegw.store.items import Outcome
-    from securegw.store.queue import Item, Recipient
+    from securegw.store.queue import Item
     from securegw.workers import Work
 
 log = txaio.make_logger()
@@ -120,10 +121,12 @@ class Delivery:
                 continue
             route = self.places.route(address)
             groups[(route, "" if route.hop else address.domain)].append(recipient)
-        tries = [
-            Deferred.fromCoroutine(self._send(item, route, domain, recipients, raw))
-            for (route, domain), recipients in groups.items()
+        sends = [
+            self._send(item, route, domain, recipients, raw) for (route, domain), recipients in groups.items()
         ]
+        if len(sends) == 1:
+            return Tried(refused) | await sends[0]
+        tries = [Deferred.fromCoroutine(send) for send in sends]
         return functools.reduce(operator.or_, await gatherResults(tries), Tried(refused))
 
     async def _send(self, item: Item, route: Route, domain: str, recipients: list[Recipient], raw: bytes) -> Tried:
@@ -152,7 +155,8 @@ class Delivery:
             return recipient
         state = self._state(reply, item)
         COUNTERS[state].inc()
-        return attrs.evolve(recipient, state=state, reply=f"{reply.code} {reply.status} {reply.text}"[:500])
+        words = f"{reply.code} {reply.status} {reply.text}"[:500]
+        return Recipient(recipient.address, state, words, recipient.decision, recipient.notify, recipient.original)
 
     def _state(self, reply: Reply, item: Item) -> Outcome:
         if reply.code // 100 == 2:

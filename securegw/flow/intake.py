@@ -7,6 +7,7 @@ RFC 5321 4.5.3 (limits), 6.3 (loops), RFC 6409 6.1 (whose sender somebody who si
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,11 @@ class IntakeSettings:
     )
     queue_limit: int = setting(
         config.number(100, 100_000_000), default=100_000, help="The most mails in the queue; more have to wait outside."
+    )
+    hold: bool = setting(
+        config.boolean,
+        default=False,
+        help="Put all mail on hold when it is taken, for maintenance; securegw queue release lets it go.",
     )
     call_time: float = setting(
         config.duration,
@@ -218,9 +224,9 @@ class Intake:
             size=len(raw),
             received=envelope.received,
             body=tuple(await self._seal(identity, raw)),
-            direction="",
+            state="held" if self.settings.hold else "waiting",
             message_id=message_id[:998],
-            session=self.claims.birth(len(raw)),
+            session=None if self.settings.hold else self.claims.birth(len(raw)),
         )
 
     async def _seal(self, identity: str, raw: bytes) -> list[bytes]:
@@ -236,12 +242,19 @@ def new_trace() -> str:
 
 def source_record(envelope: Envelope) -> dict[str, object]:
     """What the queue row keeps of an envelope's source."""
-    record = attrs.asdict(envelope.source)
-    record.update(eight_bit=envelope.eight_bit, utf8=envelope.utf8)
+    record: dict[str, object] = {**_plain(envelope.source), "eight_bit": envelope.eight_bit, "utf8": envelope.utf8}
+    if not (envelope.wishes or envelope.ret or envelope.envid):
+        return record
     told = {str(address): [wish.notify, wish.original] for address, wish in envelope.wishes.items()}
     wished = {"ret": envelope.ret, "envid": envelope.envid, "wishes": told}
     record.update({name: value for name, value in wished.items() if value})
     return record
+
+
+@lru_cache(maxsize=1024)
+def _plain(source: Source) -> dict[str, object]:
+    """A peer that hands in many mails is written down in the same words each time."""
+    return attrs.asdict(source)
 
 
 def _row(address: Address, wish: Wishes | None) -> queue.Recipient:

@@ -7,6 +7,7 @@ own name among the mail servers of a domain ends their list.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -15,7 +16,7 @@ from securegw.clients.relay import Hop
 from securegw.mail.errors import Later, MailLoop, NoSuchDomain, SealBroken
 
 if TYPE_CHECKING:
-    from securegw.clients.hop import Tls
+    from securegw.clients.hop import Place, Tls
     from securegw.clients.mx import Resolver
     from securegw.crypto.seal import MasterKey
     from securegw.store.domains import Route
@@ -50,15 +51,9 @@ class Ways:
         """
         host, port, as_it_stands = split_hop(route.hop) if route.hop else (domain, SMTP, False)
         hosts = (host,) if as_it_stands else self._better_than_us(await self.resolver.mx(host), host)
-        return Hop(
-            tuple((each, port) for each in hosts),
-            tls=cast("Tls", route.tls),
-            name=route.hop or domain,
-            login=route.login,
-            password=self._password(route),
-            fingerprints=route.fingerprints,
-            stranger=not route.hop,
-        )
+        places = tuple((each, port) for each in hosts)
+        name, fingerprints = route.hop or domain, route.fingerprints
+        return _hop(places, route.tls, name, route.login, self._password(route), fingerprints, not route.hop)
 
     def _better_than_us(self, hosts: tuple[str, ...], domain: str) -> tuple[str, ...]:
         """The hosts before our own name; to hand a mail to one behind it would send it round."""
@@ -74,3 +69,17 @@ class Ways:
             return self.master.open(SECRET, route.pattern, route.secret).decode()
         except (SealBroken, UnicodeDecodeError):
             raise Later(detail=f"the password of the route {route.pattern} cannot be opened") from None
+
+
+@lru_cache(maxsize=4096)
+def _hop(
+    hosts: tuple[Place, ...],
+    tls: str,
+    name: str,
+    login: str,
+    password: str,
+    fingerprints: tuple[str, ...],
+    stranger: bool,
+) -> Hop:
+    """The same hop for the same way: what is worked out about it stays worked out."""
+    return Hop(hosts, cast("Tls", tls), name, login, password, fingerprints, stranger)

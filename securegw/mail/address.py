@@ -53,14 +53,19 @@ class Address:
 
     local: str
     domain: str
+    text: str = attrs.field(init=False, eq=False, repr=False)
+    key: str = attrs.field(init=False, eq=False, repr=False)  # under which tables know it; it can be parsed again
 
-    def __str__(self) -> str:
+    @text.default
+    def _text(self) -> str:
         return f"{_quoted(self.local)}@{self.domain}"
 
-    @property
-    def key(self) -> str:
-        """The form under which tables know this mailbox; it can be parsed again."""
+    @key.default
+    def _key(self) -> str:
         return f"{_quoted(self.local.lower())}@{self.domain}"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @attrs.frozen

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 _NOT_HOST = re.compile(r"[^A-Za-z0-9.:_\[\]-]+")
 
 
-def received_line(envelope: Envelope, host: str) -> bytes:
-    """Our Received field (RFC 5321 4.4). What the peer said is cut down to what a host name may hold.
+def received_line(envelope: Envelope, host: str, *, id: str = "") -> bytes:
+    """Our Received field (RFC 5321 4.4); ``id`` in place of the trace id, which begins it. What the peer said is cut
+    down to what a host name may hold.
 
     A recipient is named only where there is one: the others could be blind copies.
     """
     source = envelope.source
     parts = [*_from_clause(source), f"by {_host(host)}", *_with_clause(envelope)]
-    parts.append(f"id {_host(envelope.trace)}")
+    parts.append(f"id {_host(id or envelope.trace)}")
     if len(envelope.recipients) == 1 and str(envelope.recipients[0]).isascii():
         parts.append(f"for <{envelope.recipients[0]}>")
     return field_line("Received", "\r\n\t".join(parts) + f";\r\n\t{wire_date(envelope.received)}")

@@ -262,7 +262,7 @@ def configuration(smtp: int, portal: int, more: Mapping[str, Mapping[str, object
 
 
 def _toml(value: object) -> str:
-    return str(value) if isinstance(value, (int, float)) else f'"{value}"'
+    return str(value).lower() if isinstance(value, (bool, int, float)) else f'"{value}"'
 
 
 def prepare(
