@@ -11,7 +11,6 @@ import re
 import time
 from typing import Any, TextIO
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText
 from zope.interface import implementer
 
@@ -27,7 +26,7 @@ _URGENT = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 class Journal:
     """Collects lines for a file; warnings and worse are written at once, with all before them."""
 
-    def __init__(self, file: TextIO, clock: IReactorTime | Any) -> None:
+    def __init__(self, file: TextIO, clock: Any) -> None:
         self._file = file
         self._clock = clock
         self._lines: list[str] = []

@@ -24,14 +24,15 @@ to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Batch:
     """A statement with a place for many rows.
 
-    In ``text``, ``{rows}`` becomes ``(?, ?), (?, ?)`` with a parameter for each of ``columns``, ``{row}`` the same with
-    one parameter a row and no brackets, ``{clock}`` the database's clock, and each ``:integer`` and the like a further
-    parameter of that type. Values are handed over as the driver takes them: JSON as text.
+    In ``text``, ``{names}`` becomes the names of ``columns``, ``{rows}`` becomes ``(?, ?), (?, ?)`` with a parameter for
+    each of them, ``{row}`` the same without brackets for a single column, ``{clock}`` the database's clock, and each
+    ``:bigint`` or ``:double precision`` a further parameter. Values are handed over as the driver takes them: JSON as
+    text.
     """
 
-    def __init__(self, text: str, columns: Sequence[Column[Any]]) -> None:
-        self._text = text
+    def __init__(self, columns: Sequence[Column[Any]], *text: str) -> None:
         self._columns = tuple(columns)
+        self._text = " ".join(text)
 
     def run(self, conn: Connection, rows: Sequence[tuple[Any, ...]], *more: Any) -> int:
         """Run it for these rows; how many rows of the table it has changed."""
@@ -47,7 +48,8 @@ class Batch:
         marks = [_mark(dialect, column) for column in self._columns]
         row = ", ".join(marks)
         text = self._text.replace("{rows}", ", ".join([f"({row})"] * count)).replace("{row}", ", ".join([row] * count))
-        text = text.replace("{clock}", CLOCKS[dialect])
+        names = ", ".join(column.name for column in self._columns)
+        text = text.replace("{names}", names).replace("{clock}", CLOCKS[dialect])
         for name in ("bigint", "double precision"):
             text = text.replace(f":{name}", f"%s::{name}" if dialect == "postgresql" else "?")
         return text
@@ -60,5 +62,8 @@ CLOCKS = {
 }
 
 
+_POSTGRESQL = postgresql()  # type: ignore[no-untyped-call]
+
+
 def _mark(dialect: str, column: Column[Any]) -> str:
-    return f"%s::{column.type.compile(postgresql())}" if dialect == "postgresql" else "?"
+    return f"%s::{column.type.compile(_POSTGRESQL)}" if dialect == "postgresql" else "?"

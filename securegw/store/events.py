@@ -17,9 +17,7 @@ from securegw.store.schema import TENANT
 
 _event = schema.event
 _NAMES = ("tenant", "time", "kind", "actor", "trace", "item", "message_id", "address", "detail")
-_RECORD = Batch(
-    f"INSERT INTO event ({', '.join(_NAMES)}) VALUES {{rows}}", tuple(_event.c[name] for name in _NAMES)
-)
+_RECORD = Batch(tuple(_event.c[name] for name in _NAMES), "INSERT INTO event ({names}) VALUES {rows}")
 _COLUMNS = [column for column in _event.c if column.name != "id"]
 
 

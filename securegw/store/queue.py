@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row
 
 from securegw.mail.errors import LostClaim
 from securegw.store import events, schema
+from securegw.store.batch import Batch, to_json
 from securegw.store.clock import moment
 from securegw.store.items import (
     Also,
@@ -28,7 +29,6 @@ from securegw.store.items import (
     Treated,
     new_id,
 )
-from securegw.store.batch import Batch, to_json
 from securegw.store.sessions import alive
 
 __all__ = [
@@ -57,8 +57,8 @@ _item = schema.item
 _body = schema.body
 _Held = TypeVar("_Held", Treated, Progress, Failed)
 
-_PUT_ITEMS = Batch(f"INSERT INTO item ({', '.join(_item.c.keys())}) VALUES {{rows}}", tuple(_item.c))
-_PUT_PARTS = Batch("INSERT INTO body (item, part, bytes) VALUES {rows}", tuple(_body.c))
+_PUT_ITEMS = Batch(tuple(_item.c), "INSERT INTO item ({names}) VALUES {rows}")
+_PUT_PARTS = Batch(tuple(_body.c), "INSERT INTO body ({names}) VALUES {rows}")
 _DUE = (
     select(_item.c.id)
     .where(_item.c.state == "waiting", _item.c.next_try <= moment(), ~alive(_item.c.session))
@@ -78,22 +78,23 @@ _TAKE = (
 # The claim is checked by the step itself: it changes the row only for its holder, while that one is alive.
 _MINE = (_item.c.id == bindparam("of"), _item.c.session == bindparam("me"), alive(_item.c.session))
 _IS_MINE = (
-    "item.session = :bigint AND EXISTS (SELECT 1 FROM session"
+    "AND item.session = :bigint AND EXISTS (SELECT 1 FROM session"
     " WHERE session.id = item.session AND session.alive_until > coalesce(:double precision, {clock}))"
 )
 _READY = Batch(
-    "UPDATE item SET kind = 'ready', recipients = step.column2, direction = step.column3, session = step.column4,"
-    " tries = 0, next_try = 0, note = ''"
-    f" FROM (VALUES {{rows}}) AS step WHERE item.id = step.column1 AND {_IS_MINE}",
     (_item.c.id, _item.c.recipients, _item.c.direction, _item.c.session),
+    "UPDATE item SET kind = 'ready', recipients = step.column2, direction = step.column3, session = step.column4,",
+    "tries = 0, next_try = 0, note = '' FROM (VALUES {rows}) AS step WHERE item.id = step.column1",
+    _IS_MINE,
 )
 _DEFER = Batch(
-    "UPDATE item SET recipients = step.column2, next_try = step.column3, note = step.column4, tries = tries + 1,"
-    f" session = NULL FROM (VALUES {{rows}}) AS step WHERE item.id = step.column1 AND {_IS_MINE}",
     (_item.c.id, _item.c.recipients, _item.c.next_try, _item.c.note),
+    "UPDATE item SET recipients = step.column2, next_try = step.column3, note = step.column4, tries = tries + 1,",
+    "session = NULL FROM (VALUES {rows}) AS step WHERE item.id = step.column1",
+    _IS_MINE,
 )
-_END_ITEMS = Batch(f"DELETE FROM item WHERE id IN ({{row}}) AND {_IS_MINE}", (_item.c.id,))
-_END_PARTS = Batch("DELETE FROM body WHERE item IN ({row})", (_body.c.item,))
+_END_ITEMS = Batch((_item.c.id,), "DELETE FROM item WHERE id IN ({row})", _IS_MINE)
+_END_PARTS = Batch((_body.c.item,), "DELETE FROM body WHERE item IN ({row})")
 _RETRY = (
     update(_item)
     .where(*_MINE)
