@@ -24,10 +24,10 @@ to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Batch:
     """A statement with a place for many rows.
 
-    In ``text``, ``{names}`` becomes the names of ``columns``, ``{rows}`` becomes ``(?, ?), (?, ?)`` with a parameter for
-    each of them, ``{row}`` the same without brackets for a single column, ``{clock}`` the database's clock, and each
-    ``:bigint`` or ``:double precision`` a further parameter. Values are handed over as the driver takes them: JSON as
-    text.
+    In ``text``, ``{names}`` becomes the names of ``columns``, ``{rows}`` becomes ``(?, ?), (?, ?)`` with a parameter
+    for each of them, ``{row}`` the same without brackets for a single column, ``{clock}`` the database's clock, and
+    each ``:bigint`` or ``:double precision`` a further parameter. Values are handed over as the driver takes them:
+    JSON as text.
     """
 
     def __init__(self, columns: Sequence[Column[Any]], *text: str) -> None:
