@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from securegw.tls import BadCertificate, ServerTLS
 log = txaio.make_logger()
 
 CLEANING = 600.0
+TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threads that write and seal
 
 # What an operator can mend: one line says it, no traceback.
 EXPECTED = (BadCertificate, CannotListenError, DatabaseTaken, MailError, NewerSchema, OSError)
@@ -91,6 +93,7 @@ class Doors(Service):
         Deferred.fromCoroutine(self._open()).addCallbacks(self.opened.callback, self._fail)
 
     async def _open(self) -> None:
+        sys.setswitchinterval(TURN)
         self.house = house = build_rooms(self.settings, self.reactor)
         await open_rooms(house)
         for server in SERVERS:

@@ -1,8 +1,8 @@
 """One transaction at a time, for all who wait: the group commit.
 
 The thread takes everything that waits, runs it in one transaction, commits once, and only then tells the callers.
-Under load the group grows by itself and the cost of the disk is shared; an idle gateway commits at once. A step
-that fails does not fail its neighbours: the group is rolled back and each is run again, alone. So a step may run
+Under load it pauses between two groups, so that they grow and the cost of statements and disk is shared; who comes
+alone is served at once. A step that fails does not fail its neighbours: the group is rolled back and each is run again, alone. So a step may run
 twice, and must have no effect but in its connection.
 """
 
@@ -25,6 +25,7 @@ from securegw.store.engine import commit
 from securegw.store.troubles import lost_connection, translate
 
 GROUP_LIMIT = 200  # requests in one transaction: it must end in a time that the callers can wait
+GATHER = 0.003  # seconds that are left for others to join the next group, while there are others
 
 
 @attrs.define(eq=False)
@@ -65,6 +66,8 @@ class Writer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._connection: Connection | None = None
+        self._closing = threading.Event()
 
     def start(self) -> None:
         """Begin to serve."""
@@ -83,9 +86,13 @@ class Writer:
         """Finish what waits, take nothing new."""
         with self._lock:
             already, self._closed = self._closed, True
+        self._closing.set()
         if self._thread is not None and not already:
             self._waiting.put(None)
             self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def serve(self, group: Sequence[Request]) -> None:
         """Run a group to its end: every future is resolved when this returns."""
@@ -108,6 +115,8 @@ class Writer:
         while going_on:
             group, going_on = self._take()
             self.serve(group)
+            if len(group) > 1:
+                self._closing.wait(GATHER)
 
     def _take(self) -> tuple[list[Request], bool]:
         request = self._waiting.get()
@@ -144,17 +153,25 @@ class Writer:
         return self._attempt(requests)
 
     def _attempt(self, requests: Sequence[Request]) -> list[Any]:
-        with self._begin() as connection, self._deadline.over(connection):
-            results = _run(connection, requests)
-            try:
-                commit(connection)
-            except Exception as error:
-                raise DatabaseAway(error) from error
-            return results
+        connection = self._begin()
+        try:
+            with self._deadline.over(connection):
+                results = _run(connection, requests)
+                try:
+                    commit(connection)
+                except Exception as error:
+                    raise DatabaseAway(error) from error
+        except BaseException:
+            connection.close()  # rolls back
+            raise
+        self._connection = connection
+        return results
 
     def _begin(self) -> Connection:
+        """A transaction, on the connection of the last one if that went well."""
+        connection, self._connection = self._connection, None
         try:
-            connection = self._engine.connect()
+            connection = connection or self._engine.connect()
             try:
                 connection.begin()
             except BaseException:

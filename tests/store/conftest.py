@@ -32,7 +32,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with all tables."""
     file = tmp_path_factory.mktemp("made") / "securegw.db"
-    _migrate(f"sqlite:///{file}").close()
+    _migrate(f"sqlite:///{file}").close()  # which folds SQLite's journal into the file
     return file
 
 
@@ -82,7 +82,6 @@ def postgresql_url(made_server: Database) -> str:
 def _migrate(url: str) -> Database:
     database = Database(url, inline=True)
     database.migrate()
-    database._writing.dispose()  # so that SQLite's journal is folded into the file
     return database
 
 
