@@ -194,6 +194,7 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
     try:
         database.lock()
         database.migrate()
+        database.tidy()
     except BaseException:
         database.close()
         raise

@@ -209,17 +209,24 @@ def _date_of(second: int) -> str:
     return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
-_ALL_BUT_LINE_ENDS = bytes(sorted(set(range(256)) - set(b"\r\n\0")))
-_SPLIT_LIMIT = 1 << 20
+_PIECE = 1 << 20
 
 
 def check_wire(raw: bytes) -> None:
     """Raise BareLine on a lone CR, a lone LF or a NUL (RFC 5321 2.3.8): there is nothing of them but whole pairs."""
-    if len(raw) <= _SPLIT_LIMIT:
-        # Every line end ends one line: there are as many as CRs and as LFs only if each is a pair. Twice as fast.
-        ends = len(raw.splitlines()) - (not raw.endswith((b"\r", b"\n")) and bool(raw))
-        whole = ends == raw.count(b"\n") == raw.count(b"\r") and b"\0" not in raw
-    else:
-        whole = len(raw.translate(None, _ALL_BUT_LINE_ENDS)) == 2 * raw.count(b"\r\n")
-    if not whole:
+    at = 0
+    while len(raw) - at > _PIECE:
+        end = at + _PIECE + (raw[at + _PIECE - 1] == _CR)  # no cut within a pair
+        _check_piece(raw[at:end])
+        at = end
+    _check_piece(raw[at:] if at else raw)
+
+
+_CR = 13
+
+
+def _check_piece(raw: bytes) -> None:
+    """Every line end ends one line, so there are as many lines as CRs and as LFs only if each is a pair."""
+    ends = len(raw.splitlines()) - (bool(raw) and not raw.endswith((b"\r", b"\n")))
+    if not ends == raw.count(b"\n") == raw.count(b"\r") or b"\0" in raw:
         raise BareLine

@@ -7,7 +7,7 @@ RFC 3030 2 (BDAT).
 
 from __future__ import annotations
 
-END = b"\r\n.\r\n"
+END, DOT_LINE = b"\r\n.\r\n", b"\r\n."
 SMALL, LARGE = 512, 65536
 
 
@@ -65,6 +65,7 @@ class BodyReader:
         # Stuffing makes the line ".CRLF" a third longer, any other less; SIZE does not count it (RFC 1870 5).
         self._limit = limit * 4 // 3 + 3
         self._pieces = Pieces()
+        self._stuffed = False  # perhaps a line begins with a dot: known without another look at the whole
         self._tail = b"\r\n"  # the line end of DATA itself: a text may begin with its end
 
     @property
@@ -91,7 +92,7 @@ class BodyReader:
     def text(self) -> bytes:
         """The whole text, with the CRLF of its last line, as its author wrote it (RFC 5321 4.5.2)."""
         raw = self._pieces.take(but=3)
-        if b"\r\n." in raw:
+        if self._stuffed:
             raw = raw.replace(b"\r\n.", b"\r\n")
         return raw[1:] if raw.startswith(b".") else raw
 
@@ -101,7 +102,11 @@ class BodyReader:
         at = seam.find(END)
         if at >= 0:
             return at + len(END) - len(self._tail)
-        at = data.find(END)
+        if not self._stuffed:
+            at = data.find(DOT_LINE)
+            self._stuffed = DOT_LINE in seam or (at >= 0 and not data.startswith(END, at))
+        if self._stuffed:
+            at = data.find(END)
         return at + len(END) if at >= 0 else None
 
     def _keep(self, data: bytes) -> None:

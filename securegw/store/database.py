@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
 from securegw.config import number, setting, text
 from securegw.mail.errors import StoreBusy
+from securegw.store import bodies
 from securegw.store.deadline import Deadline
 from securegw.store.engine import database_url, in_memory, reading_engine, writing_engine
 from securegw.store.troubles import DatabaseTaken, lost_connection, translate
@@ -54,6 +55,13 @@ def place(url: str, directory: Path) -> str:
     return parsed.set(database=str(directory / str(parsed.database))).render_as_string(hide_password=False)
 
 
+def folder_of_bodies(url: URL) -> Path | None:
+    """Where large bodies lie; None for a server, and for a database in memory."""
+    if url.get_backend_name() != "sqlite" or in_memory(url):
+        return None
+    return Path(f"{url.database}.bodies")
+
+
 class Database:
     """Writes and reads. ``inline`` does both at once in the caller's thread, for tests and commands."""
 
@@ -62,8 +70,10 @@ class Database:
         if in_memory(self.url) and not inline:
             raise ValueError("a database in memory is for tests: it needs inline=True")
         self._deadline = Deadline(DEADLINE_SECONDS)
-        self._writing = writing_engine(self.url)
-        self._reading = self._writing if in_memory(self.url) else reading_engine(self.url, readers)
+        own = {bodies.OPTION: bodies.Bodies(folder_of_bodies(self.url))}
+        self._writing = writing_engine(self.url).execution_options(**own)
+        in_one = in_memory(self.url)
+        self._reading = self._writing if in_one else reading_engine(self.url, readers).execution_options(**own)
         self._writer = Writer(self._writing, self._deadline)
         self._readers = None if inline else ThreadPoolExecutor(readers, thread_name_prefix="securegw-reader")
         self._one_at_a_time = threading.RLock()
@@ -102,6 +112,10 @@ class Database:
                 return _failed(error)
         future.set_result(result)
         return future
+
+    def tidy(self) -> int:
+        """Remove what a crash has left; only for the process that has the ``lock``. How many bodies there were."""
+        return self.write(bodies.tidy).result() if self.alone else 0
 
     def lock(self) -> None:
         """Keep other gateway processes away from an SQLite file until ``close`` (PostgreSQL has sessions for that)."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, or_, select, update
 
-from securegw.store import schema
+from securegw.store import bodies, schema
 from securegw.store.items import Chosen, Counts, Item
 from securegw.store.queue import read_item
 from securegw.store.schema import TENANT
@@ -91,6 +91,7 @@ def delete_items(conn: Connection, chosen: Chosen) -> list[Item]:
     ids = {"ids": [row.id for row in rows]}
     conn.execute(delete(_body).where(_body.c.item.in_(bindparam("ids", expanding=True))), ids)
     conn.execute(delete(_item).where(_item.c.id.in_(bindparam("ids", expanding=True))), ids)
+    bodies.drop_later(conn, ids["ids"])
     return [read_item(row) for row in rows]
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.engine import Row
 
 from securegw.mail.errors import LostClaim
+from securegw.store import bodies as kept
 from securegw.store import events, schema
 from securegw.store.batch import Batch, to_json
 from securegw.store.clock import moment
@@ -120,7 +121,7 @@ def put(conn: Connection, entries: list[Entry]) -> list[None]:
         raise ValueError("an item needs a body")
     if entries:
         _PUT_ITEMS.run(conn, [_columns(entry) for entry in entries])
-        _PUT_PARTS.run(conn, [part for entry in entries for part in _parts(entry)])
+        _PUT_PARTS.run(conn, kept.of(conn).keep((entry.id, entry.body) for entry in entries))
     return [None] * len(entries)
 
 
@@ -149,7 +150,7 @@ def body(conn: Connection, id: str) -> list[bytes]:
     parts = conn.scalars(_PARTS, {"of": id}).all()
     if not parts:
         raise LostClaim(detail=f"there is no body for {id}")
-    return list(parts)
+    return kept.of(conn).read(id, list(parts))
 
 
 def bodies(conn: Connection, ids: Sequence[str]) -> dict[str, list[bytes]]:
@@ -157,7 +158,7 @@ def bodies(conn: Connection, ids: Sequence[str]) -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
     for id, part in conn.execute(_ALL_PARTS, {"ids": list(ids)}):
         found.setdefault(id, []).append(part)
-    return found
+    return {id: kept.of(conn).read(id, parts) for id, parts in found.items()}
 
 
 def treated(conn: Connection, done: Treated) -> None:
@@ -263,6 +264,7 @@ def _end(conn: Connection, steps: Sequence[_Held]) -> None:
     rows = [(step.id,) for step in steps]
     _change(conn, _END_ITEMS, steps, rows)
     _END_PARTS.run(conn, rows)
+    kept.drop_later(conn, [step.id for step in steps])
 
 
 def _change(conn: Connection, batch: Batch, steps: Sequence[_Held], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -310,10 +312,6 @@ def _columns(entry: Entry) -> tuple[Any, ...]:
         entry.note,
         entry.session,
     )
-
-
-def _parts(entry: Entry) -> list[tuple[str, int, bytes]]:
-    return [(entry.id, number, part) for number, part in enumerate(entry.body)]
 
 
 def _recipients(recipients: Iterable[Recipient]) -> str:

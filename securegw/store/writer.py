@@ -2,8 +2,8 @@
 
 The thread takes everything that waits, runs it in one transaction, commits once, and only then tells the callers.
 Under load it pauses between two groups, so that they grow and the cost of statements and disk is shared; who comes
-alone is served at once. A step that fails does not fail its neighbours: the group is rolled back and each is run again, alone. So a step may run
-twice, and must have no effect but in its connection.
+alone is served at once. A step that fails does not fail its neighbours: the group is rolled back and each is run
+again, alone. So a step may run twice, and must have no effect but in its connection.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from securegw.mail.errors import StoreBusy
+from securegw.store import bodies
 from securegw.store.deadline import Deadline
 from securegw.store.engine import commit
 from securegw.store.troubles import lost_connection, translate
@@ -156,6 +157,7 @@ class Writer:
         connection = self._begin()
         try:
             with self._deadline.over(connection):
+                bodies.begin(connection)
                 results = _run(connection, requests)
                 try:
                     commit(connection)
@@ -164,6 +166,7 @@ class Writer:
         except BaseException:
             connection.close()  # rolls back
             raise
+        bodies.committed(connection)
         self._connection = connection
         return results
 

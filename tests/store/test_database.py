@@ -334,7 +334,7 @@ def tell(id, future):
     sys.stdout.flush()
 
 while True:
-    waiting = [entry(body=(b"x" * 20_000, b"y")) for _ in range(20)]
+    waiting = [entry(body=(b"x" * 20_000,)) for _ in range(19)] + [entry(body=(b"x" * 20_000, b"y"))]
     for one in waiting:
         database.write_many(queue.put, one).add_done_callback(lambda future, id=one.id: tell(id, future))
 """
@@ -356,8 +356,9 @@ def test_what_was_acknowledged_survives_kill_9(sqlite_url: str, acknowledged: in
     assert database.read(lambda conn: conn.scalar(text("PRAGMA integrity_check"))).result() == "ok"
     stored = database.read(lambda conn: set(conn.scalars(text("SELECT id FROM item")))).result()
     assert stored >= set(told)
-    assert rows(database, schema.body) == 2 * len(stored)  # nothing is half there
-    assert database.read(queue.body, told[-1]).result() == [b"x" * 20_000, b"y"]
+    assert rows(database, schema.body) == len(stored)  # nothing is half there
+    for id in stored:
+        assert database.read(queue.body, id).result() in ([b"x" * 20_000], [b"x" * 20_000, b"y"])
     database.close()
 
 
