@@ -7,7 +7,6 @@ stranger said is escaped, so that a line is one event whatever it tells of (thre
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any, TextIO
 
@@ -18,7 +17,6 @@ PAUSE = 0.05  # seconds that a line may wait for others
 BUNDLE = 64 << 10  # characters
 LONGEST = 2048  # characters of one event that is no failure
 
-_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa1-\U0010ffff]")
 _URGENT = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 
 
@@ -104,4 +102,4 @@ def _by_twisted(event: LogEvent) -> str:
 def _printable(text: str) -> str:
     if text.isprintable():
         return text
-    return _NOT_PRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
