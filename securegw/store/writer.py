@@ -167,11 +167,14 @@ class Writer:
             connection.close()  # rolls back
             raise
         bodies.committed(connection)
-        self._connection = connection
+        if connection.dialect.name == "sqlite":
+            self._connection = connection
+        else:  # the pool looks each time whether this is still the server
+            connection.close()
         return results
 
     def _begin(self) -> Connection:
-        """A transaction, on the connection of the last one if that went well."""
+        """A transaction; in SQLite on the connection of the last one, if that went well."""
         connection, self._connection = self._connection, None
         try:
             connection = connection or self._engine.connect()
