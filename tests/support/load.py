@@ -143,7 +143,7 @@ def stuffed(raw: bytes) -> bytes:
 class Load:
     """Sends drills to one port over ``connections`` connections at once; ``run()`` in a thread of the caller.
 
-    ``sources`` names the local address from which a kind of mail comes.
+    ``sources`` names the local address from which a kind of mail comes; ``longest`` is the longest pause of tries.
     """
 
     def __init__(
@@ -154,11 +154,14 @@ class Load:
         *,
         connections: int = 20,
         sources: Mapping[str, str] | None = None,
+        longest: float = LONGEST,
     ) -> None:
         self.port = port
         self.outcomes = {drill.id: Outcome(drill) for drill in drills}
         self.connections = connections
         self.sources = dict(sources or {})
+        self.longest = longest
+        self.tries = round(TRIES * LONGEST / longest)  # as patient in all, however short its pauses
         self._done = 0
         self._news = threading.Condition()
         self._journal = journal.open("ab", buffering=0)
@@ -195,11 +198,11 @@ class Load:
         clients: dict[str | None, Client] = {}
         while not waiting.empty():
             one, pause = waiting.get_nowait(), PAUSE
-            for _ in range(TRIES):
+            for _ in range(self.tries):
                 if await self._try(clients, one):
                     break
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST)
+                pause = min(2 * pause, self.longest)
             self._note_done()
         for client in clients.values():
             client.transport.close()
