@@ -31,7 +31,7 @@ from securegw.store.upgrade import upgrade
 from tests.support import load as loads
 from tests.support.drill import Pair, Sums, body_of, count, digest
 from tests.support.killing import Trap
-from tests.support.load import Client, Drill, Load, Outcome, write_drill
+from tests.support.load import Drill, Load, Outcome, Patient, write_drill
 from tests.support.mails import mail, send
 from tests.support.running import Gateway, admin, prepare
 from tests.support.sink import Arrived, Sink, sink
@@ -488,7 +488,7 @@ def test_d5_a_full_disk_is_later_and_never_lost(
             load.wait_for(ENOUGH)
             full = time.time()
             filler = fill(small_disk)
-            wait_for(lambda: len(refusals(load)) >= ENOUGH, "nothing was refused while the disk was full")
+            wait_for(lambda: len(load.refusals()) >= ENOUGH, "nothing was refused while the disk was full")
             assert portal_answers(gateway) == 200
             if killed:
                 kills.append(time.time())
@@ -511,36 +511,6 @@ def test_d5_a_full_disk_is_later_and_never_lost(
     judge(sums)
     assert set(codes) <= {"250", "421", "451", "452"} and {"451", "452"} & set(codes)
     assert not notices(inside)
-
-
-class Patient(Load):
-    """Reads the reply to MAIL too: after its 452 a 503 to DATA says nothing about the mail."""
-
-    async def _send(self, client: Client, one: Outcome) -> bool:
-        client.say(f"MAIL FROM:<{one.drill.sender}>\r\nRCPT TO:<{one.drill.recipients[0]}>\r\n".encode())
-        if bad := [reply for reply in await client.expect(2) if not reply.startswith(b"250")]:
-            return await self._give_up(client, one, bad[0])
-        client.say(b"DATA\r\n")
-        [go] = await client.expect()
-        if not go.startswith(b"354"):
-            return await self._give_up(client, one, go)
-        self._write(one, "try")
-        client.say(loads.stuffed(one.drill.raw))
-        try:
-            [final] = await client.expect()
-        except loads.Lost:
-            one.unknown = True
-            raise
-        return self._record(one, final, list(one.drill.recipients))
-
-    async def _give_up(self, client: Client, one: Outcome, reply: bytes) -> bool:
-        client.say(b"RSET\r\n")
-        await client.expect()
-        return self._record(one, reply, [])
-
-
-def refusals(load: Load) -> list[str]:
-    return [reply for one in load.outcomes.values() for reply in tuple(one.replies) if reply.startswith("45")]
 
 
 def wait_for(test: Callable[[], bool], words: str, seconds: float = 30.0) -> None:

@@ -249,3 +249,37 @@ class Load:
         self._journal.write(f"{time.time():.6f} {one.drill.id} {word}\n".encode())
         with contextlib.suppress(OSError):
             os.fsync(self._journal.fileno())
+
+
+class Patient(Load):
+    """Says one thing after the other, as one who reads each reply, and knows how long the longest one took.
+
+    After a 452 to MAIL the 503 to DATA would say nothing about the mail.
+    """
+
+    longest_reply = 0.0
+
+    async def _send(self, client: Client, one: Outcome) -> bool:
+        lines = [f"MAIL FROM:<{one.drill.sender}>", *(f"RCPT TO:<{to}>" for to in one.drill.recipients), "DATA"]
+        for line, good in zip(lines, [b"250"] * (len(lines) - 1) + [b"354"], strict=True):
+            if not (reply := await self._ask(client, f"{line}\r\n".encode())).startswith(good):
+                await self._ask(client, b"RSET\r\n")
+                return self._record(one, reply, [])
+        self._write(one, "try")
+        try:
+            final = await self._ask(client, stuffed(one.drill.raw))
+        except Lost:
+            one.unknown = True
+            raise
+        return self._record(one, final, list(one.drill.recipients))
+
+    async def _ask(self, client: Client, words: bytes) -> bytes:
+        began = time.monotonic()
+        client.say(words)
+        [reply] = await client.expect()
+        self.longest_reply = max(self.longest_reply, time.monotonic() - began)
+        return reply
+
+    def refusals(self) -> list[str]:
+        """What was said to be tried again later."""
+        return [reply for one in self.outcomes.values() for reply in tuple(one.replies) if reply.startswith("45")]
