@@ -123,7 +123,7 @@ def test_each_step_is_completed_once_whoever_is_killed(
     chance, written, share = random.Random(3), mails(), ITEMS // (KILLS + 1)
     herd.start()
     began = time.monotonic()
-    for number in range(1, KILLS + 1):
+    for _ in range(KILLS):
         fill(herd.gateways[0], itertools.islice(written, share))
         wait_for(herd.holders, "nobody works")
         struck = chance.choice(herd.holders() or herd.gateways)
