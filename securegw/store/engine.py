@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 from securegw.mail.errors import StoreBusy
 from securegw.store.fence import Fence, who
 
-CONNECT_SECONDS = 4
+CONNECT_SECONDS = 3
 BUSY_SECONDS = 5.0
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",

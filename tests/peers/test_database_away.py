@@ -26,7 +26,7 @@ from tests.support.sink import Arrived, Sink, sink
 from tests.support.starting import start_by
 
 FULL = "SECUREGW_FULL" in os.environ
-MAILS, REFUSED = (1000, 40) if FULL else (60, 4)
+MAILS, REFUSED = (1000, 12) if FULL else (60, 4)
 SECONDS = 60.0 if FULL else 0.0  # that the trouble lasts at least
 WORDS = TWISTD if FULL else (sys.executable, "-m", "tests.support.hasty", "lease=5", "deadline=2", "connect=2")
 QUICK: dict[str, dict[str, object]] = {
