@@ -31,9 +31,13 @@ def die() -> None:
 
 class WorkersTest(TestCase):
     def setUp(self) -> None:
-        self.workers = Workers(reactor, WorkersSettings(threads=1, processes=1, seconds=2))
-        self.workers.start()
+        self.workers = self.hired(processes=1)
         self.addCleanup(self.workers.stop)
+
+    def hired(self, *, processes: int) -> Workers:
+        workers = Workers(reactor, WorkersSettings(threads=1, processes=processes, seconds=2))
+        workers.start()
+        return workers
 
     async def _ways(self) -> None:
         self.assertEqual(await self.workers.thread(add, 1, 2), 3)
@@ -49,6 +53,34 @@ class WorkersTest(TestCase):
         with self.assertRaises(WorkerLost):
             await self.workers.process(time.sleep, 60)
         self.assertEqual(await self.workers.process(add, 2, 2), 4)
+
+    async def _neighbours(self, workers: Workers) -> None:
+        """Three poisonous pieces of work and what was asked for behind them."""
+        bad = [workers.process(die), workers.process(time.sleep, 60), workers.process(die)]
+        good = [workers.process(add, number, 1) for number in range(3)]
+        for each in bad:
+            with self.assertRaises(WorkerLost):
+                await each
+        self.assertEqual([await each for each in good], [1, 2, 3])
+
+    def test_only_the_work_that_is_to_blame_is_lost(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._neighbours(self.workers))
+
+    def test_side_by_side_too(self) -> Deferred[None]:
+        two = self.hired(processes=2)
+        self.addCleanup(two.stop)
+        return Deferred.fromCoroutine(self._neighbours(two))
+
+    async def _stopped(self) -> None:
+        workers = self.hired(processes=1)
+        waiting = [workers.process(time.sleep, 60), workers.process(add, 1, 1)]
+        workers.stop()
+        for each in waiting:
+            with self.assertRaises(WorkerLost):
+                await each
+
+    def test_who_stops_loses_what_waits(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stopped())
 
     def test_results_and_errors_come_back(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._ways())
