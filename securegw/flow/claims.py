@@ -16,6 +16,7 @@ import attrs
 import txaio
 from twisted.internet.defer import Deferred, TimeoutError
 
+from securegw import counters
 from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
 from securegw.store.troubles import AlreadyThere
@@ -43,6 +44,8 @@ SHORT = ((AlreadyThere, 0.0), (StoreBusy, 3.0), (DiskFull, 3.0))  # nothing is w
 PATIENCE = 8.0  # how long a gateway that is told to go waits for its deliveries
 EVERYBODY = 1e18  # a time at which every session is dead
 POISON = 3
+
+PARKED = counters.declare("securegw_parked", "Mails parked: three times they harmed a worker or were not understood.")
 
 Worker = Callable[["Item", bytes], Coroutine[Any, Any, None]]
 Waiting = tuple["Item", bytes | None]
@@ -241,7 +244,8 @@ class Claims:
             next_try=None if park else now + pause,
         )
         if park:
-            log.error("item {item} is parked", item=item.id)
+            PARKED.inc()
+            log.error("item {item} of mail {trace} is parked: {why}", item=item.id, trace=item.trace, why=failed.note)
         await self._give_back(failed)
 
     async def _give_back(self, failed: queue.Failed) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from securegw import gateway
 from securegw.flow import claims
-from securegw.mail.errors import StoreBusy
+from securegw.mail.errors import StoreBusy, WorkerLost
 from securegw.store import desk, queue, sessions
 from tests.support.world import World
 
@@ -88,6 +88,26 @@ def test_a_store_that_fails_says_later_and_takes_nothing(world: World, monkeypat
 def test_only_the_mail_itself_can_be_poison(error: Exception, poison: bool) -> None:
     assert claims.is_poison(error) is poison
     assert gateway.House is not None
+
+
+def test_a_poisonous_mail_is_parked_at_the_third_time_and_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(item: queue.Item, raw: bytes) -> None:
+        raise WorkerLost(detail="a worker process died")
+
+    before = claims.PARKED._value.get()
+    world.house.claims.lines["accepted"] = claims.Line(lost)
+    world.send(ANN, BOB)
+    for tries in (1, 2):
+        [item] = world.read(lambda c: desk.list_items(c))
+        assert (item.state, item.tries) == ("waiting", tries)
+        world.later(200)
+    [item] = world.read(lambda c: desk.list_items(c))
+    assert (item.state, item.tries) == ("parked", 3)
+    assert claims.PARKED._value.get() == before + 1
+    world.later(100_000)
+    assert world.read(lambda c: desk.list_items(c)) == [item]
 
 
 def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
