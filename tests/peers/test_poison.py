@@ -41,9 +41,10 @@ def test_a_poisonous_mail_is_parked_with_an_alarm_and_harms_no_other(tmp_path: P
                 send(gateway.smtp_port, EVE, ANN, signed(words), stranger=True)
             gateway.wait_for_queue(lambda items: [item.state for item in items] == ["parked"] * 2, 60)
             arrived = inside.sent_to(ANN)
-            listed = json.loads(securegw("queue", "list", "--state", "parked", "--json", "--config", str(gateway.config)))
-            history = securegw("history", "--address", EVE, "--config", str(gateway.config))
-            securegw("queue", "delete", *(row["id"] for row in listed), "--config", str(gateway.config))
+            config = ("--config", str(gateway.config))
+            listed = json.loads(securegw("queue", "list", "--state", "parked", "--json", *config))
+            history = securegw("history", "--address", EVE, *config)
+            securegw("queue", "delete", "--state", "parked", *config)
             send(gateway.smtp_port, EVE, ANN, mail(EVE, ANN, "after", "it goes on"), stranger=True)
             inside.wait(lambda mails: len(mails) == 2)
     assert b"harmless" in arrived.raw
