@@ -14,13 +14,13 @@ import resource
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredQueue, fail, succeed
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -72,23 +72,59 @@ def bound_process(parent: int) -> None:
         os._exit(1)
 
 
+class Hand:
+    """One worker process, made when first needed and again when it has died."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def begin(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[T]:
+        try:
+            return self._made().submit(function, *args, **kwargs)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            self.end()
+            return self._made().submit(function, *args, **kwargs)
+
+    def end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def _made(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Spawned, never forked: a fork would copy the reactor and every key in memory.
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, spawn, initializer=bound_process, initargs=(os.getpid(),))
+        return self._pool
+
+
 class Workers:
-    """A pool of threads and one of spawned processes, which is made when first needed and again when it breaks."""
+    """A pool of threads, and worker processes each by itself: who kills or keeps one harms no other's work."""
 
     def __init__(self, reactor: Any, settings: WorkersSettings) -> None:
         self.reactor = reactor
         self.settings = settings
         self.threads = ThreadPool(minthreads=1, maxthreads=settings.threads, name="securegw")
-        self.processes: ProcessPoolExecutor | None = None
+        self.hands = [Hand() for _ in range(settings.processes)]
+        self.idle: DeferredQueue[Hand] = DeferredQueue()
+        for hand in self.hands:
+            self.idle.put(hand)
+        self.stopped = False
         self.lock = threading.Lock()
         self.settled: list[tuple[Future[Any], Deferred[Any]]] = []
 
     def start(self) -> None:
+        self.stopped = False
         self.threads.start()
 
     def stop(self) -> None:
+        self.stopped = True
         self.threads.stop()
-        self._end_processes()
+        for hand in self.hands:
+            hand.end()
 
     def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run in a thread."""
@@ -101,25 +137,24 @@ class Workers:
         return done
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Run in a process of its own; `WorkerLost` if it dies or takes more than the time allowed."""
-        try:
-            future = self._pool().submit(function, *args, **kwargs)
-        except BrokenProcessPool:
-            self._end_processes()
-            future = self._pool().submit(function, *args, **kwargs)
-        settled = self.settle(future)
-        too_long = self.reactor.callLater(self.settings.seconds, self._end_processes)
+        """Run in the next idle process; `WorkerLost` if that dies or takes more than the time allowed."""
+        return Deferred.fromCoroutine(self._in_process(function, args, kwargs))
 
-        def ended(result: T | Failure) -> T | Failure:
+    async def _in_process(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        hand = await self.idle.get()
+        if self.stopped:
+            self.idle.put(hand)
+            raise WorkerLost(detail="the workers have been stopped")
+        too_long = self.reactor.callLater(self.settings.seconds, hand.end)
+        try:
+            return await self.settle(hand.begin(function, args, kwargs))
+        except (BrokenProcessPool, CancelledError):
+            hand.end()
+            raise WorkerLost(detail="a worker process died or was ended") from None
+        finally:
             if too_long.active():
                 too_long.cancel()
-            if isinstance(result, Failure) and result.check(BrokenProcessPool):
-                self._end_processes()
-                raise WorkerLost(detail="a worker process died or was ended")
-            return result
-
-        settled.addBoth(ended)
-        return settled
+            self.idle.put(hand)
 
     def settle(self, future: Future[T]) -> Deferred[T]:
         """A future of another thread as a Deferred of the reactor's."""
@@ -143,25 +178,6 @@ class Workers:
             settled, self.settled = self.settled, []
         for finished, done in settled:
             _hand_over(finished, done)
-
-    def _pool(self) -> ProcessPoolExecutor:
-        if self.processes is None:
-            # Spawned, never forked: a fork would copy the reactor and every key in memory.
-            self.processes = ProcessPoolExecutor(
-                self.settings.processes,
-                multiprocessing.get_context("spawn"),
-                initializer=bound_process,
-                initargs=(os.getpid(),),
-            )
-        return self.processes
-
-    def _end_processes(self) -> None:
-        pool, self.processes = self.processes, None
-        if pool is None:
-            return
-        for process in list((pool._processes or {}).values()):
-            process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class InlineWorkers:

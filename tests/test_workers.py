@@ -31,10 +31,10 @@ def die() -> None:
 
 class WorkersTest(TestCase):
     def setUp(self) -> None:
-        self.workers = self._made(seconds=60)
+        self.workers = self.hired(processes=1)
 
-    def _made(self, seconds: int) -> Workers:
-        workers = Workers(reactor, WorkersSettings(threads=1, processes=1, seconds=seconds))
+    def hired(self, *, processes: int, seconds: int = 60) -> Workers:
+        workers = Workers(reactor, WorkersSettings(threads=1, processes=processes, seconds=seconds))
         workers.start()
         self.addCleanup(workers.stop)
         return workers
@@ -53,11 +53,37 @@ class WorkersTest(TestCase):
         self.assertEqual(await self.workers.process(add, 2, 2), 4)
 
     async def _hangs(self) -> None:
-        workers = self._made(seconds=1)
+        workers = self.hired(processes=1, seconds=1)
         with self.assertRaises(WorkerLost):
             await workers.process(time.sleep, 60)
         workers.settings = self.workers.settings  # the next one gets the time that a slow machine needs to begin
         self.assertEqual(await workers.process(add, 2, 2), 4)
+
+    async def _neighbours(self, workers: Workers) -> None:
+        """Three poisonous pieces of work and what was asked for behind them."""
+        bad = [workers.process(die), workers.process(time.sleep, 60), workers.process(die)]
+        good = [workers.process(add, number, 1) for number in range(3)]
+        for each in bad:
+            with self.assertRaises(WorkerLost):
+                await each
+        self.assertEqual([await each for each in good], [1, 2, 3])
+
+    def test_only_the_work_that_is_to_blame_is_lost(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._neighbours(self.hired(processes=1, seconds=4)))
+
+    def test_side_by_side_too(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._neighbours(self.hired(processes=2, seconds=4)))
+
+    async def _stopped(self) -> None:
+        workers = self.hired(processes=1)
+        waiting = [workers.process(time.sleep, 60), workers.process(add, 1, 1)]
+        workers.stop()
+        for each in waiting:
+            with self.assertRaises(WorkerLost):
+                await each
+
+    def test_who_stops_loses_what_waits(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stopped())
 
     def test_results_and_errors_come_back(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._ways())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from securegw.commands.arguments import address, since
 from securegw.commands.opening import Refusal, add_config, open_store
-from securegw.commands.queue import every_item
+from securegw.commands.queue import Wanted, every_item
 from securegw.commands.tables import Row, add_json, moment, print_json
 from securegw.commands.timeline import as_it_stands, print_timeline
 from securegw.store import desk, events
@@ -90,11 +90,11 @@ def find_items(store: Store, arguments: Namespace) -> list[Item]:
 def candidates(store: Store, arguments: Namespace) -> Iterable[Item]:
     """The items of the queue that answer to the command."""
     if arguments.trace:
-        return every_item(store, trace=arguments.trace)
+        return every_item(store, Wanted(trace=arguments.trace))
     if arguments.address:
         key = arguments.address.key
-        return (item for item in every_item(store, address=key) if key in people(item))
-    return (item for item in every_item(store) if arguments.message_id in ("", item.message_id))
+        return (item for item in every_item(store, Wanted(address=key)) if key in people(item))
+    return (item for item in every_item(store, Wanted()) if arguments.message_id in ("", item.message_id))
 
 
 def people(item: Item) -> Iterator[str]:
@@ -106,7 +106,7 @@ def people(item: Item) -> Iterator[str]:
 def whole_way(store: Store, trace: str) -> list[Event]:
     """Everything that is known of one mail, in the order of time, and how it stands now."""
     told = store.ask(events.find, trace=trace, limit=MOST)
-    return as_it_stands(told, list(every_item(store, trace=trace)), time.time())
+    return as_it_stands(told, list(every_item(store, Wanted(trace=trace))), time.time())
 
 
 def row(event: Event) -> Row:

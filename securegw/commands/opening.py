@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError
 
 from securegw.crypto import seal
-from securegw.store import database, events
+from securegw.store import database, events, fence
 from securegw.store.database import Database
 from securegw.store.engine import database_url, in_memory
 
@@ -137,7 +137,7 @@ def open_database(settings: Settings, *, new: bool = False) -> Iterator[Database
     file = sqlite_file(url)
     if file is not None and not new and not file.exists():
         raise Refusal(f"{file}: there is no database yet; start the gateway once, or run: securegw quickstart")
-    opened = Database(url, inline=True)
+    opened = Database(url, inline=True, fence=settings.gateway.directory / fence.FILE)
     try:
         yield opened
     finally:

@@ -7,7 +7,7 @@ second reading.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import attrs
 import txaio
 from twisted.internet.defer import Deferred, TimeoutError
 
+from securegw import counters
 from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
 from securegw.store.troubles import AlreadyThere
@@ -43,6 +44,8 @@ SHORT = ((AlreadyThere, 0.0), (StoreBusy, 3.0), (DiskFull, 3.0))  # nothing is w
 PATIENCE = 8.0  # how long a gateway that is told to go waits for its deliveries
 EVERYBODY = 1e18  # a time at which every session is dead
 POISON = 3
+
+PARKED = counters.declare("securegw_parked", "Mails parked: three times they harmed a worker or were not understood.")
 
 Worker = Callable[["Item", bytes], Coroutine[Any, Any, None]]
 Waiting = tuple["Item", bytes | None]
@@ -103,6 +106,8 @@ class Claims:
         self.lines: dict[str, Line] = {}
         self.held = 0
         self.stopping = False
+        self.hands: Counter[str] = Counter()  # what we know that we hold; treated and delivered it may be held twice
+        self.strays: set[str] = set()
         self.owed: dict[str, queue.Failed] = {}
         self.idle: list[Deferred[None]] = []
 
@@ -124,17 +129,41 @@ class Claims:
         alive = await self.workers.settle(self.database.write(sessions.renew, self.session, now, LEASE))
         if not alive:
             log.warn("this node was taken for dead; its claims are lost")
-            for line in self.lines.values():
-                self.held -= line.forget()
+            self._forget_waiting()
             await self.open()
         for failed in tuple(self.owed.values()):
             await self._give_back(attrs.evolve(failed, now=self.reactor.seconds()))
+        await self._free_strays()
+
+    async def _free_strays(self) -> None:
+        """Free what the store holds for us and we do not know of.
+
+        A commit whose answer never came was told as a failure, and yet it may have been one: then there are items born
+        claimed by us in nobody's hands. What was committed this moment only looks so; it is not there the next time.
+        """
+        held = await self.workers.settle(self.database.read(queue.held, self.session or 0))
+        strays = held - self.hands.keys() - self.owed.keys()
+        lost, self.strays = strays & self.strays, strays - self.strays
+        if lost:
+            log.warn("{count} items of an unknown commit go on", count=len(lost))
+            await self.workers.settle(self.database.write(queue.release, self.session or 0, lost))
+
+    def _forget_waiting(self) -> None:
+        """What has not been begun is left to whoever claims it next."""
+        for line in self.lines.values():
+            for item, _ in (*line.waiting, *line.large):
+                self._let_go(item)
+            self.held -= line.forget()
+
+    def _let_go(self, item: Item) -> None:
+        self.hands[item.id] -= 1
+        if not self.hands[item.id]:
+            del self.hands[item.id]
 
     async def close(self) -> None:
         """Finish what is under way, hand the rest back."""
         self.stopping = True
-        for line in self.lines.values():
-            self.held -= line.forget()
+        self._forget_waiting()
         if any(line.is_busy for line in self.lines.values()):
             waiter: Deferred[None] = Deferred()
             self.idle.append(waiter)
@@ -155,6 +184,7 @@ class Claims:
         if self.stopping:
             return
         self.held += item.size if raw is not None else 0
+        self.hands[item.id] += 1
         self.lines[item.kind].add(item, raw)
         self._go(self.lines[item.kind])
 
@@ -220,7 +250,8 @@ class Claims:
             next_try=None if park else now + pause,
         )
         if park:
-            log.error("item {item} is parked", item=item.id)
+            PARKED.inc()
+            log.error("item {item} of mail {trace} is parked: {why}", item=item.id, trace=item.trace, why=failed.note)
         await self._give_back(failed)
 
     async def _give_back(self, failed: queue.Failed) -> None:
@@ -237,6 +268,7 @@ class Claims:
 
     def _ended(self, line: Line, item: Item) -> None:
         line.ended(item)
+        self._let_go(item)
         if not self.stopping:
             self._go(line)
         elif not any(other.is_busy for other in self.lines.values()):

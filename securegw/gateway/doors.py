@@ -125,7 +125,8 @@ class Doors(Service):
     def _fail(self, failure: Any) -> None:
         """A gateway that cannot open all its doors opens none: it stops, and says so to whoever watches it."""
         if failure.check(*EXPECTED):
-            log.critical("securegw cannot start: {reason}", reason=failure.getErrorMessage())
+            reason = getattr(failure.value, "detail", "") or failure.getErrorMessage()
+            log.critical("securegw cannot start: {reason}", reason=reason)
         else:
             log.failure("securegw cannot start: {log_failure.value}", failure=failure)
         self.failed = True

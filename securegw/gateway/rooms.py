@@ -35,6 +35,7 @@ from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
+from securegw.store.fence import FILE
 from securegw.tls import ClientTLS
 from securegw.workers import Work, Workers
 
@@ -190,7 +191,9 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
     """All rooms by the settings of a machine: the database is opened and migrated, nothing listens yet."""
     own = settings.gateway
     master = load_master_key(own.master_key)
-    database = Database(place(settings.database.url, own.directory), readers=settings.database.readers)
+    database = Database(
+        place(settings.database.url, own.directory), readers=settings.database.readers, fence=own.directory / FILE
+    )
     try:
         database.lock()
         database.migrate()

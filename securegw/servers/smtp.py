@@ -18,6 +18,7 @@ from securegw.servers.smtp_counters import CONNECTIONS
 from securegw.servers.smtp_dialogue import SmtpDialogue
 from securegw.servers.smtp_events import Bounds
 from securegw.servers.smtp_peer import Intake
+from securegw.servers.smtp_room import TextRoom
 from securegw.servers.smtp_settings import SmtpSettings
 
 __all__ = ["Intake", "SmtpConnection", "SmtpFactory", "SmtpSettings", "smtp_factory"]
@@ -59,6 +60,7 @@ class SmtpFactory(protocol.ServerFactory):
             junk=settings.junk,
             sign_in=settings.sign_in,
             stressed=lambda: self.doorkeeper.stressed,
+            room=TextRoom(settings.memory, "smtps" if implicit_tls else "smtp"),
         )
 
     def is_proxy(self, address: str) -> bool:

@@ -7,6 +7,8 @@ RFC 3030 2 (BDAT).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 END, DOT_LINE = b"\r\n.\r\n", b"\r\n."
 SMALL, LARGE = 512, 65536
 
@@ -54,14 +56,20 @@ class Pieces:
             count -= min(count, len(last))
 
 
+def _any(size: int) -> bool:
+    return True
+
+
 class BodyReader:
     """Eats the stream after DATA; ``overflowed`` once it is longer than a text of ``limit`` bytes can be.
 
     An overflowing text is swallowed, not kept, until as much again has come; then it is ``hopeless``: whoever
-    sends on regardless is not worth waiting for.
+    sends on regardless is not worth waiting for. ``grow`` is asked whether a text of a size may be kept; one that
+    may not is swallowed too.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, grow: Callable[[int], bool] = _any) -> None:
+        self._grow = grow
         # Stuffing makes the line ".CRLF" a third longer, any other less; SIZE does not count it (RFC 1870 5).
         self._limit = limit * 4 // 3 + 3
         self._pieces = Pieces()
@@ -112,7 +120,7 @@ class BodyReader:
     def _keep(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-4:] if len(data) < 4 else data[-4:]
         self._pieces.add(data)
-        if self.overflowed:
+        if self.overflowed or not self._grow(self._pieces.size):
             self._pieces.clear()
 
 

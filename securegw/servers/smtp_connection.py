@@ -114,6 +114,7 @@ class SmtpConnection(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._gone = True
         self._stop_timer()
+        self._dialogue.lost()
         self._door.left(self)
         if self._counted:
             self._door.doorkeeper.leave(self._peer.address)
@@ -245,6 +246,7 @@ class SmtpConnection(protocol.Protocol):
 
     def _answered(self, reply: Reply) -> None:
         if self._gone:
+            self._dialogue.answer(reply)
             return
         self._stepped = self._door.clock.seconds()
         self._perform(self._dialogue.answer(reply))

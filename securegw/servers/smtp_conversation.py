@@ -61,6 +61,11 @@ class Conversation:
         self._replies.append(f"220 {self._bounds.host} ESMTP\r\n".encode("ascii"))
         return self._flush()
 
+    def lost(self) -> None:
+        """The connection is gone: nothing more will come, but perhaps the answer to a question."""
+        self._closed = True
+        self._forget()
+
     def refuse(self, reply: Reply, reason: str) -> list[Event]:
         """Say this and close: no room, out of time, going down (RFC 5321 3.8)."""
         self._hang_up(reply, reason)
@@ -79,8 +84,9 @@ class Conversation:
         return self._flush()
 
     def answer(self, reply: Reply) -> list[Event]:
-        """The answer to the open question."""
+        """The answer to the open question, also to one whose asker is gone meanwhile."""
         then, self._then = self._then, None
+        self._answered()
         if self._closed or then is None:
             return []
         then(reply)
@@ -182,6 +188,9 @@ class Conversation:
 
     def _forget(self) -> None:
         self._reader = None
+
+    def _answered(self) -> None:
+        """The open question is answered."""
 
 
 def refusal(error: MailError) -> Reply:

@@ -13,6 +13,7 @@ import attrs
 from securegw.mail.address import Address
 from securegw.mail.envelope import Wishes
 from securegw.servers.smtp_parameters import Terms
+from securegw.servers.smtp_room import TextRoom
 from securegw.servers.smtp_sign_in import Credentials
 
 
@@ -32,6 +33,7 @@ class Bounds:
     junk: int = 50
     sign_in: bool = False
     stressed: Callable[[], bool] = _calm
+    room: TextRoom = attrs.field(factory=lambda: TextRoom(1 << 62))
 
 
 @attrs.frozen

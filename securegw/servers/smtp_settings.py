@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from securegw.config import boolean, duration, endpoint, list_of, network, number, path, setting
+from securegw.config import boolean, duration, endpoint, list_of, network, number, path, setting, size
 from securegw.servers.connections import Room
 
 
@@ -48,6 +48,9 @@ class SmtpSettings:
     errors: int = setting(number(1, 1000), 10, help="Wrong commands until the connection is closed.")
     junk: int = setting(
         number(1, 100_000), 50, help="Commands that lead nowhere (NOOP, unknown recipients) until it is closed."
+    )
+    memory: int = setting(
+        size, "128 MB", help="Memory for large texts that come in; when it is full, more are told to come later (452)."
     )
     command_time: float = setting(duration, "60s", help="Time to wait for the next complete command.")
     data_time: float = setting(duration, "120s", help="Time to wait for the next piece of a message.")

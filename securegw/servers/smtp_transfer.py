@@ -20,6 +20,7 @@ from securegw.servers.smtp_commands import Complaint, Reply, read_chunk, read_re
 from securegw.servers.smtp_conversation import Conversation, refusal
 from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, Bounds
 from securegw.servers.smtp_parameters import Terms, read_terms, read_wishes
+from securegw.servers.smtp_room import FULL, Place
 
 
 @attrs.define
@@ -34,6 +35,10 @@ class Transaction:
     chunks: Pieces | None = None
 
 
+def _announced(transaction: Transaction) -> int:
+    return transaction.terms.size or 0
+
+
 class Transfer(Conversation):
     """A conversation with the commands of a mail transaction."""
 
@@ -44,6 +49,8 @@ class Transfer(Conversation):
         self._wary = True  # at the first line, and behind a refused DATA, nonsense is not forgiven
         self._transaction: Transaction | None = None
         self._swallowed = 0  # bytes of refused chunks since the last MAIL
+        self._place = Place(bounds.room)
+        self._judged: Place | None = None  # of a text that is being taken: it is held until that has ended
 
     @property
     def reading_text(self) -> int | None:
@@ -56,6 +63,16 @@ class Transfer(Conversation):
     def _forget(self) -> None:
         super()._forget()
         self._transaction = None
+        self._leave()
+
+    def _leave(self) -> None:
+        self._place.leave()
+        self._place = Place(self._bounds.room)
+
+    def _answered(self) -> None:
+        if self._judged is not None:
+            self._judged.leave()
+            self._judged = None
 
     # The envelope
 
@@ -120,8 +137,10 @@ class Transfer(Conversation):
         transaction = self._transaction
         if not transaction or not transaction.recipients or transaction.chunks or argument:
             return self._refuse_data(argument)
+        if not self._place.grow(_announced(transaction)):
+            return self._refuse_data(argument)
         self._say(354, "", "Go on, and end with CRLF.CRLF")
-        body = BodyReader(self._bounds.size)
+        body = BodyReader(self._bounds.size, self._place.grow)
         return self._listen(body, lambda: self._finish_body(transaction, body))
 
     def _refuse_data(self, argument: str) -> None:
@@ -130,6 +149,9 @@ class Transfer(Conversation):
         reply = self._objection("DATA has no parameters" if argument else "")
         if self._buffer:
             return self._hang_up(reply, "text sent ahead of a refused DATA")
+        if reply is FULL:
+            self._leave()
+            return self._decline(reply)
         if reply.code == 554:  # the normal end of a pipelined envelope without a good recipient (RFC 2920 3.1)
             return self._decline(reply)
         return self._complain(reply)
@@ -142,11 +164,16 @@ class Transfer(Conversation):
             return Reply(503, "5.5.1", "Name the sender first", "bad-command")
         if self._transaction.chunks:
             return Reply(503, "5.5.1", "BDAT has begun; go on with it", "bad-command")
+        if self._place.refused:
+            return FULL
         return Reply(554, "5.5.1", "No valid recipients", "no-recipients")
 
     def _finish_body(self, transaction: Transaction, body: BodyReader) -> None:
         if body.overflowed:
             self._hang_up(refusal(TooBig()), "text over the limit")
+        elif self._place.refused:
+            self._forget()
+            self._decline(FULL)
         else:
             self._finish_text(transaction, body.text())
 
@@ -164,6 +191,8 @@ class Transfer(Conversation):
         chunks = transaction.chunks = transaction.chunks or Pieces()
         if chunks.size + size > self._bounds.size:
             return self._swallow(size, refusal(TooBig()))
+        if not self._place.grow(max(chunks.size + size, _announced(transaction))):
+            return self._swallow(size, FULL)
         return self._read_chunk(ChunkReader(size, chunks), lambda: self._finish_chunk(transaction, size, last))
 
     def _read_chunk(self, reader: ChunkReader, finish: Callable[[], None]) -> None:
@@ -206,6 +235,7 @@ class Transfer(Conversation):
         question = AskMessage(
             transaction.sender, tuple(transaction.recipients), transaction.terms, raw, transaction.wishes
         )
+        self._judged, self._place = self._place, Place(self._bounds.room)
         return self._ask(question, self._message_answered)
 
     def _message_answered(self, reply: Reply) -> None:

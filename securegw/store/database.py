@@ -24,6 +24,7 @@ from securegw.mail.errors import StoreBusy
 from securegw.store import bodies
 from securegw.store.deadline import Deadline
 from securegw.store.engine import database_url, in_memory, reading_engine, writing_engine
+from securegw.store.fence import Fence
 from securegw.store.troubles import DatabaseTaken, lost_connection, translate
 from securegw.store.upgrade import upgrade
 from securegw.store.writer import Request, Writer
@@ -63,17 +64,20 @@ def folder_of_bodies(url: URL) -> Path | None:
 
 
 class Database:
-    """Writes and reads. ``inline`` does both at once in the caller's thread, for tests and commands."""
+    """Writes and reads. ``inline`` does both at once in the caller's thread, for tests and commands.
 
-    def __init__(self, url: str, *, inline: bool = False, readers: int = 4) -> None:
+    ``fence`` is the file that remembers the newest database server seen by this machine.
+    """
+
+    def __init__(self, url: str, *, inline: bool = False, readers: int = 4, fence: Path | None = None) -> None:
         self.url = database_url(url)
         if in_memory(self.url) and not inline:
             raise ValueError("a database in memory is for tests: it needs inline=True")
         self._deadline = Deadline(DEADLINE_SECONDS)
-        own = {bodies.OPTION: bodies.Bodies(folder_of_bodies(self.url))}
-        self._writing = writing_engine(self.url).execution_options(**own)
+        newest, own = Fence(fence), {bodies.OPTION: bodies.Bodies(folder_of_bodies(self.url))}
+        self._writing = writing_engine(self.url, newest).execution_options(**own)
         in_one = in_memory(self.url)
-        self._reading = self._writing if in_one else reading_engine(self.url, readers).execution_options(**own)
+        self._reading = self._writing if in_one else reading_engine(self.url, readers, newest).execution_options(**own)
         self._writer = Writer(self._writing, self._deadline)
         self._readers = None if inline else ThreadPoolExecutor(readers, thread_name_prefix="securegw-reader")
         self._one_at_a_time = threading.RLock()

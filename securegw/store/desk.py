@@ -5,6 +5,7 @@ Not part of the journey of a mail. Everything here is asked for one tenant.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, or_, select, update
@@ -13,6 +14,8 @@ from securegw.store import bodies, schema
 from securegw.store.items import Chosen, Counts, Item
 from securegw.store.queue import read_item
 from securegw.store.schema import TENANT
+
+FOREVER = 1e18
 
 _item = schema.item
 _body = schema.body
@@ -44,29 +47,35 @@ def list_items(
     state: str = "",
     kind: str = "",
     address: str = "",
+    sender: str = "",
+    recipient: str = "",
     trace: str = "",
+    received: tuple[float, float] = (0.0, FOREVER),
     after: tuple[float, str] | None = None,
     limit: int = 100,
     tenant: int = TENANT,
 ) -> list[Item]:
-    """Items, oldest first; ``address`` is a part of a sender's or recipient's address, ``after`` the last one seen
-    as ``(received, id)``."""
+    """Items, oldest first; ``after`` is the last one seen as ``(received, id)``.
+
+    ``address`` is a part of a sender's or a recipient's address. ``sender`` and ``recipient`` are such parts too, and
+    ``recipient`` may be in what else is kept of recipients: the caller looks closer.
+    """
     query = select(_item).where(_item.c.tenant == tenant).order_by(_item.c.received, _item.c.id).limit(limit)
+    query = query.where(_item.c.received.between(*received))
     for column, wanted in ((_item.c.state, state), (_item.c.kind, kind), (_item.c.trace, trace)):
         if wanted:
             query = query.where(column == wanted)
+    from_it = _item.c.sender.icontains
+    to_it = cast(_item.c.recipients, Text).icontains
     if address:
-        recipients = cast(_item.c.recipients, Text)
-        query = query.where(
-            or_(
-                _item.c.sender.icontains(address, autoescape=True),
-                recipients.icontains(address, autoescape=True),
-            )
-        )
+        query = query.where(or_(from_it(address, autoescape=True), to_it(_in_json(address), autoescape=True)))
+    if sender:
+        query = query.where(from_it(sender, autoescape=True))
+    if recipient:
+        query = query.where(to_it(_in_json(recipient), autoescape=True))
     if after is not None:
-        received, id = after
-        later = or_(_item.c.received > received, (_item.c.received == received) & (_item.c.id > id))
-        query = query.where(later)
+        last, id = after
+        query = query.where(or_(_item.c.received > last, (_item.c.received == last) & (_item.c.id > id)))
     return [read_item(row) for row in conn.execute(query)]
 
 
@@ -107,6 +116,11 @@ def counts(conn: Connection, tenant: int | None = None) -> Counts:
         total["size"] += int(size)
         oldest.append(received)
     return Counts(**total, oldest=min(oldest, default=None))
+
+
+def _in_json(text: str) -> str:
+    """As the text stands in a column of JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _change(conn: Connection, statement: Any, chosen: Chosen) -> int:

@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import StaticPool
 
 from securegw.mail.errors import StoreBusy
+from securegw.store.fence import Fence, who
 
-CONNECT_SECONDS = 4
+CONNECT_SECONDS = 3
 BUSY_SECONDS = 5.0
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -27,6 +29,7 @@ _PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
 )
 _NOTICES = "securegw notices"
+_SERVER = "securegw server"
 
 _to_json = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
@@ -46,18 +49,18 @@ def in_memory(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
 
 
-def writing_engine(url: URL) -> Engine:
+def writing_engine(url: URL, fence: Fence) -> Engine:
     """One connection, used by the writer alone."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, connections=1, begin="BEGIN IMMEDIATE")
-    return _postgresql(url, connections=1, reading=False)
+    return _postgresql(url, fence, connections=1, reading=False)
 
 
-def reading_engine(url: URL, readers: int) -> Engine:
+def reading_engine(url: URL, readers: int, fence: Fence) -> Engine:
     """A connection for each reading thread; a question sees one moment and can change nothing."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, connections=readers, begin="BEGIN", reading=True)
-    return _postgresql(url, connections=readers, reading=True)
+    return _postgresql(url, fence, connections=readers, reading=True)
 
 
 def commit(connection: Connection) -> None:
@@ -99,7 +102,7 @@ def _sqlite(url: URL, *, connections: int, begin: str, reading: bool = False) ->
     return engine
 
 
-def _postgresql(url: URL, *, connections: int, reading: bool) -> Engine:
+def _postgresql(url: URL, fence: Fence, *, connections: int, reading: bool) -> Engine:
     engine = create_engine(
         url,
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "securegw"},
@@ -116,8 +119,19 @@ def _postgresql(url: URL, *, connections: int, reading: bool) -> Engine:
         record.info[_NOTICES] = notices
         driver.add_notice_handler(lambda diagnostic: notices.append(diagnostic.severity_nonlocalized))
         driver.autocommit = True
-        driver.execute("SET synchronous_commit TO on")
+        try:
+            driver.execute("SET synchronous_commit TO on")
+            record.info[_SERVER] = server = who(driver, reading=reading)
+            fence.admit(server)
+        except BaseException:
+            driver.close()
+            raise
         driver.autocommit = False
         driver.read_only = reading
+
+    @event.listens_for(engine, "checkout")
+    def look_over_the_fence(_driver: object, record: Any, _proxy: object) -> None:
+        if not fence.is_newest(record.info[_SERVER]):
+            raise DisconnectionError("there is a newer database server")
 
     return engine

@@ -46,6 +46,7 @@ __all__ = [
     "delivered",
     "delivered_many",
     "failed_treatment",
+    "held",
     "new_id",
     "put",
     "read_item",
@@ -107,6 +108,7 @@ _PARK = (
     .values(state="parked", note=bindparam("why"), tries=_item.c.tries + 1, session=None)
 )
 _RELEASE = update(_item).where(_item.c.id == bindparam("of"), _item.c.session == bindparam("by")).values(session=None)
+_HELD_BY = select(_item.c.id).where(_item.c.session == bindparam("by"))
 _PARTS = select(_body.c.bytes).where(_body.c.item == bindparam("of")).order_by(_body.c.part)
 _ALL_PARTS = (
     select(_body.c.item, _body.c.bytes)
@@ -197,6 +199,11 @@ def release(conn: Connection, session: int, ids: Iterable[str]) -> None:
     given_back = [{"of": id, "by": session} for id in ids]
     if given_back:
         conn.execute(_RELEASE, given_back)
+
+
+def held(conn: Connection, session: int) -> set[str]:
+    """The items that a session holds."""
+    return set(conn.scalars(_HELD_BY, {"by": session}))
 
 
 def read_item(row: Row[Any]) -> Item:

@@ -95,29 +95,46 @@ class Writer:
             self._connection.close()
             self._connection = None
 
-    def serve(self, group: Sequence[Request]) -> None:
-        """Run a group to its end: every future is resolved when this returns."""
+    def serve(self, group: Sequence[Request]) -> Exception | None:
+        """Run a group to its end: every future is resolved when this returns. An error if nobody could be served."""
         taken = [request for request in group if request.future.set_running_or_notify_cancel()]
         if not taken:
-            return
+            return None
         try:
             results = self._transaction(taken)
         except Exception as error:
             if len(taken) == 1 or nobody_served(error):
                 _fail(taken, error)
             else:
-                self._one_by_one(taken)
+                return self._one_by_one(taken)
+            return error if nobody_served(error) else None
         else:
             for request, result in zip(taken, results, strict=True):
                 request.future.set_result(result)
+        return None
 
     def _serve(self) -> None:
         going_on = True
         while going_on:
             group, going_on = self._take()
-            self.serve(group)
-            if len(group) > 1:
+            if error := self.serve(group):
+                going_on = self._turn_away(error) and going_on
+            elif len(group) > 1:
                 self._closing.wait(GATHER)
+
+    def _turn_away(self, error: Exception) -> bool:
+        """Who has waited behind a group that the database kept waiting does not wait as long once more (D10)."""
+        waited: list[Request] = []
+        try:
+            while (request := self._waiting.get_nowait()) is not None:
+                waited.append(request)
+        except Empty:
+            pass
+        else:
+            return False
+        finally:
+            _fail([request for request in waited if request.future.set_running_or_notify_cancel()], error)
+        return True
 
     def _take(self) -> tuple[list[Request], bool]:
         request = self._waiting.get()
@@ -132,17 +149,18 @@ class Writer:
             return group, True
         return group, False
 
-    def _one_by_one(self, requests: Sequence[Request]) -> None:
+    def _one_by_one(self, requests: Sequence[Request]) -> Exception | None:
         for position, request in enumerate(requests):
             try:
                 [result] = self._transaction([request])
             except Exception as error:
                 if nobody_served(error):  # each further try may cost a time-out
                     _fail(requests[position:], error)
-                    return
+                    return error
                 _fail([request], error)
             else:
                 request.future.set_result(result)
+        return None
 
     def _transaction(self, requests: Sequence[Request]) -> list[Any]:
         try:

@@ -1,6 +1,7 @@
 """D12: a next hop in trouble at every stage, in every way, with twenty mails under way and a healthy neighbour.
 
-Real sockets and a clock that is turned by hand: it only moves once the hop is where its trouble begins.
+Real sockets and a clock that is turned by hand: it only moves once the hop is where its trouble begins. What the
+relay made of it then goes through a gateway in memory: is the mail queued, or back with its sender, once?
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from twisted.internet.task import Clock
 
 from securegw.clients.hop import Tls
 from securegw.clients.relay import Relay, Reply
+from securegw.store import desk
 from tests.clients.relay_case import ANN, BOB, EHLO_TLS, RAW, Answer, BadServer, RelayCase, drop, silent
+from tests.support.world import World
 
 STAGES = ("connect", "banner", "EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "dot", "QUIT")
 TROUBLES = ("4xx", "5xx", "hang", "reset", "garbage", "slow")
@@ -47,6 +50,16 @@ class SlowNetwork:
 
 
 class NextHopMatrix(RelayCase):
+    world: World
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.world = World()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.world.close()
+
     def setUp(self) -> None:
         super().setUp()
         self.clock = Clock()
@@ -135,16 +148,33 @@ class NextHopMatrix(RelayCase):
     def in_clear(self, server: Any) -> list[bytes]:
         return [line for line in server.clear if line[:4] in {b"MAIL", b"RCPT", b"DATA"}]
 
+    def into_the_queue(self, cell: str, reply: Reply) -> None:
+        """What such a reply makes of a mail of Ann and of one of nobody: 4xx waits, 5xx is told once."""
+        world, people = self.world, [f"{cell}-{name}@outside.test" for name in ("one", "two")]
+        before = len(world.sent_to("ann@inside.test"))
+        for sender in ("ann@inside.test", ""):
+            for person in people:
+                world.relay.answers[person] = reply
+            world.send(sender, [*people, f"{cell}-healthy@outside.test"])
+        told = [mail.raw.decode() for mail in world.sent_to("ann@inside.test")[before:]]
+        waiting = [item for item in world.read(desk.list_items) if f"{cell}-one@" in item.recipients[0].address]
+        finals = sum(text.count("Final-Recipient:") for text in told)
+        expected = {"2": (0, 0, 0), "4": (0, 0, 2), "5": (1, 2, 0)}[str(reply.code)[0]]
+        self.assertEqual((len(told), finals, len(waiting)), expected, reply)
+        self.assertEqual(len(world.sent_to(f"{cell}-healthy@outside.test")), 2)
+
     async def starttls(self, trouble: str) -> None:
         """Where TLS is required nothing of the mail is said; where it is not, a refusal is no trouble."""
         replies, server = await self.cell("STARTTLS", trouble, "encrypt")
         self.assertTrue(all(reply.temporary for reply in replies), replies)
         self.assertEqual(self.in_clear(server), [])
+        self.into_the_queue(f"starttls-required-{trouble}", replies[0])
         if trouble in {"4xx", "5xx"}:
             self.assertEqual({reply.status for reply in replies}, {"4.7.4"})
         self.clock = Clock()
         replies, _ = await self.cell("STARTTLS", trouble, "may")
         self.assertTrue(all(reply.positive == (trouble in {"4xx", "5xx"}) for reply in replies), replies)
+        self.into_the_queue(f"starttls-{trouble}", replies[0])
 
     async def judge(self, stage: str, trouble: str) -> None:
         if stage == "STARTTLS":
@@ -157,6 +187,7 @@ class NextHopMatrix(RelayCase):
         for reply in replies:
             self.assertEqual((reply.positive, reply.permanent), (taken, final), reply)
             self.assertIn(reply.status[0], {"2": "2", "4": "4", "5": "5"}[str(reply.code)[0]])
+        self.into_the_queue(f"{stage.lower()}-{trouble}", replies[0])
         if stage in {"connect", "banner"} and not taken:
             self.assertLessEqual(server.made, MAILS)
             self.assertEqual(self.in_clear(server), [])

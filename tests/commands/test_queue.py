@@ -75,6 +75,15 @@ def test_filters(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (("--older", "20m"), [A, B]),
         (("--older", "40m", "--state", "parked"), []),
         (("--older", "50m 1s"), []),
+        (("--younger", "20m"), [C]),
+        (("--younger", "50m", "--older", "20m"), [A, B]),
+        (("--sender", "ANN@inside.test"), [A, C]),
+        (("--sender", "nn@inside.test"), []),
+        (("--recipient", "bob@outside.test"), [A, B, C]),
+        (("--recipient", "b@outside.test"), []),
+        (("--domain", "inside.test"), [A, C]),
+        (("--domain", "side.test"), []),
+        (("--domain", "outside.test", "--state", "parked"), [C]),
     ):
         assert [item["id"] for item in items(run, filled, *words)] == found
     assert run("queue", "list", "--older", "tomorrow", "--config", filled).code == 2
@@ -139,3 +148,33 @@ def test_an_item_that_goes_on_in_the_meantime(run: Run, filled: Path, monkeypatc
     assert state(run, filled, A)["state"] == "waiting"
     told = json.loads(run("history", "--item", A, "--json", "--config", filled).out)
     assert [each["actor"] for each in told] == ["queue", "queue"]
+
+
+def test_changes_by_what_the_items_are(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("securegw.commands.queue.PAGE", 1)
+    ran = run("queue", "hold", "--sender", "ann@inside.test", "--json", "--config", filled)
+    assert json.loads(ran.out) == [{"id": A, "trace": "t" + A[1:], "done": "held"}]  # C is parked
+    assert run("queue", "release", "--state", "held", "--config", filled).out == f"{A}: released\n"
+    assert run("queue", "delete", "--domain", "inside.test", "--config", filled).code == 0
+    assert [item["id"] for item in items(run, filled)] == [B]
+    assert run("queue", "hold", "--all", "--config", filled).out == f"{B}: held\n"
+    assert run("queue", "retry", "--all", "--config", filled).out == ""
+
+
+def test_what_goes_on_in_the_meantime_does_not_keep_the_others(
+    run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from securegw.commands import queue as commands
+
+    look = commands.every_item
+    gone = entry("f" * 16, 1500.0)
+    monkeypatch.setattr(commands, "every_item", lambda store, wanted: [*look(store, wanted), gone.item()])
+    assert run("queue", "hold", "--all", "--config", filled).out == f"{A}: held\n{B}: held\n"
+    told = json.loads(run("history", "--item", A, "--json", "--config", filled).out)
+    assert [event["kind"] for event in told].count("item-held") == 1
+
+
+@pytest.mark.parametrize("words", [(), (A, "--all"), (A, "--sender", "ann@inside.test")])
+def test_a_change_is_either_of_items_or_by_filters(run: Run, filled: Path, words: tuple[str, ...]) -> None:
+    assert run("queue", "delete", *words, "--config", filled).code == 2
+    assert len(items(run, filled)) == 3

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Connection
 
 from securegw import gateway
 from securegw.flow import claims
-from securegw.mail.errors import StoreBusy
+from securegw.mail.errors import StoreBusy, WorkerLost
 from securegw.store import desk, queue, sessions
 from tests.support.world import World
 
@@ -89,6 +90,26 @@ def test_only_the_mail_itself_can_be_poison(error: Exception, poison: bool) -> N
     assert gateway.House is not None
 
 
+def test_a_poisonous_mail_is_parked_at_the_third_time_and_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(item: queue.Item, raw: bytes) -> None:
+        raise WorkerLost(detail="a worker process died")
+
+    before = claims.PARKED._value.get()
+    world.house.claims.lines["accepted"] = claims.Line(lost)
+    world.send(ANN, BOB)
+    for tries in (1, 2):
+        [item] = world.read(lambda c: desk.list_items(c))
+        assert (item.state, item.tries) == ("waiting", tries)
+        world.later(200)
+    [item] = world.read(lambda c: desk.list_items(c))
+    assert (item.state, item.tries) == ("parked", 3)
+    assert claims.PARKED._value.get() == before + 1
+    world.later(100_000)
+    assert world.read(lambda c: desk.list_items(c)) == [item]
+
+
 def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,3 +167,44 @@ def _item(world: World, name: str, size: int) -> queue.Item:
         id=queue.new_id(), kind="accepted", trace="t", sender=ANN, recipients=(queue.Recipient(BOB),), source={},
         size=size, received=world.clock.seconds(), message_id=name,
     )
+
+
+def test_what_an_unknown_commit_has_stored_after_all_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D10: COMMIT was carried out, but its answer was lost; the sender was told 451, and nobody holds the mail."""
+    put = queue.put
+
+    def stored_and_unknown(conn: Connection, entries: list[queue.Entry]) -> list[None]:
+        put(conn, entries)
+        conn.commit()
+        raise StoreBusy
+
+    with monkeypatch.context() as ill:
+        ill.setattr(queue, "put", stored_and_unknown)
+        with pytest.raises(StoreBusy):
+            world.send(ANN, BOB)
+    assert world.rows("item") == 1
+    world.wait(world.house.claims.renew())
+    world.wait(world.house.claims.poll())
+    assert world.sent_to(BOB) == []  # it might be under way between the store and us
+    world.wait(world.house.claims.renew())
+    world.wait(world.house.claims.poll())
+    assert len(world.sent_to(BOB)) == 1
+    assert not world.house.claims.hands
+
+
+def test_what_is_in_our_hands_is_no_stray(world: World) -> None:
+    from twisted.internet.defer import Deferred
+
+    gate: Deferred[None] = Deferred()
+
+    async def slow(item: queue.Item, raw: bytes) -> None:
+        await gate
+
+    world.house.claims.lines["accepted"] = claims.Line(slow)
+    world.send(ANN, BOB)
+    for _ in range(3):
+        world.wait(world.house.claims.renew())
+    [item] = world.read(lambda c: desk.list_items(c))
+    assert item.session == world.house.claims.session
+    gate.callback(None)
+    assert not world.house.claims.hands

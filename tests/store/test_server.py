@@ -11,8 +11,9 @@ from sqlalchemy import Connection, text
 
 from securegw.mail.errors import StoreBusy
 from securegw.store import database as databases
-from securegw.store import queue, settings
+from securegw.store import queue, settings, writer
 from securegw.store.database import Database
+from securegw.store.engine import commit
 from tests.store.samples import entry
 from tests.support.postgres import Postgres
 
@@ -62,6 +63,29 @@ def test_a_commit_that_waits_without_end_is_ended(
     database = Database(postgresql_url)
     with pytest.raises(StoreBusy):
         database.write_many(queue.put, entry()).result(20)
+    database.close()
+
+
+def test_who_waits_behind_a_commit_without_end_does_not_wait_as_long_again(
+    postgresql_url: str, postgres: Postgres, no_standby: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D10: 451 within thirty seconds, and one deadline is twenty."""
+    monkeypatch.setattr(databases, "DEADLINE_SECONDS", 1.0)
+    commits: list[object] = []
+
+    def counted(connection: Connection) -> None:
+        commits.append(connection)
+        commit(connection)
+
+    monkeypatch.setattr(writer, "commit", counted)
+    database = Database(postgresql_url)
+    first = database.write_many(queue.put, entry())
+    until_it_waits(postgres)
+    behind = [database.write_many(queue.put, entry()) for _ in range(3)]
+    for future in (first, *behind):
+        with pytest.raises(StoreBusy):
+            future.result(20)
+    assert len(commits) == 1
     database.close()
 
 

@@ -1,21 +1,25 @@
 """Runs twistd with a gateway that kills itself at a named step.
 
-``python -m tests.support.killing POINT N`` and then the words for twistd. The product has no switch for this: the
-driver wraps a few of its functions and ends the process with SIGKILL when the point is reached for the N-th time.
-Points in the store are moments of a transaction that contains certain requests: before its steps are run, when they
-have run and nothing is committed, and when COMMIT has returned. Each such request counts.
+``python -m tests.support.killing TRAP`` and then the words for twistd. The product has no switch for this: the driver
+wraps a few of its functions, and while the file TRAP says ``POINT N`` it ends the process with SIGKILL when that point
+is reached for the N-th time. Without the file the gateway works as ever, so a life that ends at one point can first
+bring in order what the kill before it has left. Points in the store are moments of a transaction that contains
+certain requests: before its steps are run, when they have run and nothing is committed, and when COMMIT has returned.
+Each such request counts.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import attrs
 import txaio
 from alembic.ddl.impl import DefaultImpl
 from twisted.internet import tcp
@@ -30,7 +34,7 @@ Strike = Callable[[], None]
 
 def step(name: str, test: Callable[[Any], bool] = lambda argument: True) -> Wanted:
     """Requests for the step of this name with such an argument."""
-    return lambda request: request.step.__name__ == name and test(next(iter(request.arguments), None))
+    return lambda request: getattr(request.step, "__name__", "") == name and test(next(iter(request.arguments), None))
 
 
 def makes_account(treated: Any) -> bool:
@@ -58,18 +62,47 @@ STEPS: dict[str, Wanted] = {
 MOMENTS = ("asked", "uncommitted", "committed")
 
 
-def at_moment(wanted: Wanted, moment: str, strike: Strike) -> None:
-    """Strike at this moment of each transaction, once for each wanted request in it."""
+@attrs.define
+class Trap:
+    """The file that says where to die; whoever lays it does so between two mails."""
+
+    file: Path
+    reached: int = 0
+
+    def lay(self, point: str, number: int) -> None:
+        """Die at this point when it is reached for this time."""
+        name, _, moment = point.partition(", ")
+        assert point in OWN or (name in STEPS and moment in MOMENTS), point
+        fresh = self.file.with_name(f"{self.file.name}.new")
+        fresh.write_text(f"{point}\n{number}")
+        fresh.replace(self.file)
+
+    def lift(self) -> None:
+        self.file.unlink(missing_ok=True)
+
+    def strike(self, point: str) -> None:
+        """Called in the gateway at every point that it reaches."""
+        try:
+            wanted, number = self.file.read_text().splitlines()
+        except FileNotFoundError:
+            return
+        if wanted == point:
+            self.reached += 1
+            if self.reached == int(number):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_moments(trap: Trap) -> None:
+    """Strike at each moment of each transaction, once for each request in it that is of a named step."""
     run, commit = writer._run, writer.commit
     here = threading.local()
 
-    def reached(now: str) -> None:
-        if now == moment:
-            for _ in range(here.wanted):
-                strike()
+    def reached(moment: str) -> None:
+        for name in here.steps:
+            trap.strike(f"{name}, {moment}")
 
     def running(connection: Any, requests: Any) -> Any:
-        here.wanted = sum(map(wanted, requests))
+        here.steps = [name for request in requests for name, wanted in STEPS.items() if wanted(request)]
         reached("asked")
         return run(connection, requests)
 
@@ -120,31 +153,19 @@ def at_statement(strike: Strike) -> None:
     DefaultImpl._exec = executing  # type: ignore[method-assign]
 
 
-def arm(point: str, strike: Strike) -> None:
-    """Have the process struck at this point: ``body``, ``reply``, ``statement``, or ``STEP, MOMENT``."""
-    own = {"body": at_body, "reply": at_reply, "statement": at_statement}
-    if point in own:
-        own[point](strike)
-        return
-    name, moment = point.split(", ")
-    assert moment in MOMENTS, moment
-    at_moment(STEPS[name], moment, strike)
+OWN = {"body": at_body, "reply": at_reply, "statement": at_statement}
 
 
-def kill_at(number: int) -> Strike:
-    """Kills this process when it is called for the ``number``-th time."""
-    count = itertools.count(1)
-
-    def strike() -> None:
-        if next(count) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return strike
+def arm(trap: Trap) -> None:
+    """Have the trap told of every point: ``body``, ``reply``, ``statement``, and each ``STEP, MOMENT``."""
+    at_moments(trap)
+    for point, watch in OWN.items():
+        watch(partial(trap.strike, point))
 
 
 def main() -> None:
-    _, point, number, *words = sys.argv
-    arm(point, kill_at(int(number)))
+    _, trap, *words = sys.argv
+    arm(Trap(Path(trap)))
     sys.argv[:] = ["twistd", *words]
     twistd.run()
 

@@ -143,7 +143,7 @@ def stuffed(raw: bytes) -> bytes:
 class Load:
     """Sends drills to one port over ``connections`` connections at once; ``run()`` in a thread of the caller.
 
-    ``sources`` names the local address from which a kind of mail comes.
+    ``sources`` names the local address from which a kind of mail comes; ``longest`` is the longest pause of tries.
     """
 
     def __init__(
@@ -154,11 +154,14 @@ class Load:
         *,
         connections: int = 20,
         sources: Mapping[str, str] | None = None,
+        longest: float = LONGEST,
     ) -> None:
         self.port = port
         self.outcomes = {drill.id: Outcome(drill) for drill in drills}
         self.connections = connections
         self.sources = dict(sources or {})
+        self.longest = longest
+        self.tries = round(TRIES * LONGEST / longest)  # as patient in all, however short its pauses
         self._done = 0
         self._news = threading.Condition()
         self._journal = journal.open("ab", buffering=0)
@@ -195,11 +198,11 @@ class Load:
         clients: dict[str | None, Client] = {}
         while not waiting.empty():
             one, pause = waiting.get_nowait(), PAUSE
-            for _ in range(TRIES):
+            for _ in range(self.tries):
                 if await self._try(clients, one):
                     break
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST)
+                pause = min(2 * pause, self.longest)
             self._note_done()
         for client in clients.values():
             client.transport.close()
@@ -246,3 +249,37 @@ class Load:
         self._journal.write(f"{time.time():.6f} {one.drill.id} {word}\n".encode())
         with contextlib.suppress(OSError):
             os.fsync(self._journal.fileno())
+
+
+class Patient(Load):
+    """Says one thing after the other, as one who reads each reply, and knows how long the longest one took.
+
+    After a 452 to MAIL the 503 to DATA would say nothing about the mail.
+    """
+
+    longest_reply = 0.0
+
+    async def _send(self, client: Client, one: Outcome) -> bool:
+        lines = [f"MAIL FROM:<{one.drill.sender}>", *(f"RCPT TO:<{to}>" for to in one.drill.recipients), "DATA"]
+        for line, good in zip(lines, [b"250"] * (len(lines) - 1) + [b"354"], strict=True):
+            if not (reply := await self._ask(client, f"{line}\r\n".encode())).startswith(good):
+                await self._ask(client, b"RSET\r\n")
+                return self._record(one, reply, [])
+        self._write(one, "try")
+        try:
+            final = await self._ask(client, stuffed(one.drill.raw))
+        except Lost:
+            one.unknown = True
+            raise
+        return self._record(one, final, list(one.drill.recipients))
+
+    async def _ask(self, client: Client, words: bytes) -> bytes:
+        began = time.monotonic()
+        client.say(words)
+        [reply] = await client.expect()
+        self.longest_reply = max(self.longest_reply, time.monotonic() - began)
+        return reply
+
+    def refusals(self) -> list[str]:
+        """What was said to be tried again later."""
+        return [reply for one in self.outcomes.values() for reply in tuple(one.replies) if reply.startswith("45")]

@@ -6,13 +6,15 @@ skipped by name; under CI their absence is a failure.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import pytest
@@ -56,8 +58,13 @@ class Postgres:
         return self.run("psql", *options).strip()
 
     def start(self) -> None:
-        data, log = self.folder / "data", self.folder / "log"
+        data = self.folder / "data"
         self.run("initdb", "-D", str(data), "-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.serve()
+
+    def serve(self) -> None:
+        """Start it, for the first time or again."""
+        data, log = self.folder / "data", self.folder / "log"
         settings = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
         self.run("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", f"-k {self.folder} {settings}", "start")
 
@@ -75,6 +82,9 @@ class Postgres:
         return done.stdout or ""
 
 
+Server = TypeVar("Server", bound=Postgres)
+
+
 def _as_owner() -> list[str]:
     return ["runuser", "-u", OWNER, "--"] if os.geteuid() == 0 else []
 
@@ -82,6 +92,13 @@ def _as_owner() -> list[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The server, for the whole run of the tests."""
+    with own_server(Postgres) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def own_server(kind: Callable[[Path, Path], Server]) -> Iterator[Server]:
+    """A server for the time of one ``with``."""
     found = programs()
     if found is None:
         words = "PostgreSQL is not installed (/usr/lib/postgresql)"
@@ -91,7 +108,7 @@ def postgres() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="securegw-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(folder, OWNER)
-    server = Postgres(found, folder)
+    server = kind(found, folder)
     try:
         server.start()
         try:

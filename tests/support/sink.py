@@ -162,7 +162,7 @@ class _Session(asyncio.Protocol):
             self._encrypt()
 
     def do_ehlo(self, argument: str) -> bytes:
-        words = [b"sink.test", b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"SIZE 100000000"]
+        words = [b"sink.test", b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"SIZE 200000000"]
         if self.sink.context is not None and not self.secure:
             words.append(b"STARTTLS")
         return b"".join(b"250-%b\r\n" % word for word in words[:-1]) + b"250 %b\r\n" % words[-1]

@@ -12,12 +12,17 @@ from tests.support.running import Gateway
 PLAIN = running.TWISTD
 
 
+def start_by(gateway: Gateway, *words: str) -> None:
+    """Start the gateway by these words; twistd's arguments follow them."""
+    with mock.patch.object(running, "TWISTD", words):
+        gateway.start()
+
+
 @contextlib.contextmanager
 def started_by(gateway: Gateway, *words: str) -> Iterator[Gateway]:
-    """The gateway, started by these words (twistd's arguments follow them), and ended with the ``with``."""
+    """The gateway, started by these words, and ended with the ``with``."""
     try:
-        with mock.patch.object(running, "TWISTD", words):
-            gateway.start()
+        start_by(gateway, *words)
         yield gateway
     finally:
         gateway.kill()
@@ -26,8 +31,7 @@ def started_by(gateway: Gateway, *words: str) -> Iterator[Gateway]:
 def end_of(gateway: Gateway, *words: str) -> int:
     """Start the gateway by these words: the exit code of one that ends before its doors are open."""
     try:
-        with mock.patch.object(running, "TWISTD", words):
-            gateway.start()
+        start_by(gateway, *words)
     except AssertionError:
         assert gateway.process is not None
         return gateway.process.popen.wait(running.SECONDS)
