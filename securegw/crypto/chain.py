@@ -25,6 +25,7 @@ from cryptography.x509.verification import (
 )
 
 from securegw.crypto.certificate import MAIL_USES, SHORTEST_RSA, Certificate, load, public_key
+from securegw.crypto.certified_addresses import beyond_constraints
 from securegw.mail.errors import BadKey
 
 MOST_CHAIN = 50
@@ -83,15 +84,26 @@ def _weak(der: bytes) -> bool:
 
 
 def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float) -> Trust:
-    between = _readable(chain)
+    between, leaf = _readable(chain), load(certificate.der)
     try:
-        _verifier(roots, int(at)).verify(load(certificate.der), between)
+        path = _verifier(roots, int(at)).verify(leaf, between).chain
     except VerificationError:
-        known = _leads_to(load(certificate.der), between, roots)
+        known = _leads_to(leaf, between, roots)
         return Trust(False, "bad-chain" if known else "unknown-issuer")
     except ValueError:  # a certificate whose extensions cannot be parsed
         return Trust(False, "bad-chain")
+    if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
+        return Trust(False, "bad-chain")
     return Trust(True, "good")
+
+
+def _constrains(authority: x509.Certificate) -> bool:
+    """An authority that may name only some; the verifier sees to it for the ordinary form of addresses alone."""
+    try:
+        authority.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return True
 
 
 def _readable(chain: Sequence[bytes]) -> list[x509.Certificate]:

@@ -24,7 +24,10 @@ MOST_LINKS = 4
 
 @attrs.frozen
 class Verdict:
-    """``reasons`` are words for what is not good, in the order in which it was found; ``signer`` is the subject."""
+    """``reasons`` are words for what is not good, in the order in which it was found; ``signer`` is the subject.
+
+    ``revocation`` needs the network: it is asked for and filled in by the floors above.
+    """
 
     encrypted: Literal["opened", "failed", "none"] = "none"
     integrity: Literal["good", "bad", "none"] = "none"
@@ -32,10 +35,11 @@ class Verdict:
     identity: Literal["good", "bad", "none"] = "none"
     reasons: tuple[str, ...] = ()
     signer: str = ""
+    revocation: Literal["not-asked", "good", "revoked", "unknown"] = "not-asked"
 
     @property
     def signed_ok(self) -> bool:
-        return self.integrity == self.trust == self.identity == "good"
+        return self.integrity == self.trust == self.identity == "good" and self.revocation != "revoked"
 
     @property
     def signed(self) -> bool:
@@ -50,6 +54,7 @@ class Learnt:
     verdict: Verdict
     certificates: tuple[tuple[bytes, bool], ...] = ()
     links: tuple[bytes, ...] = ()
+    announced: tuple[str, ...] = ()
 
 
 def weigh(signed: Signed, roots: Sequence[bytes], at: float, author: Address | None) -> Learnt:
@@ -97,7 +102,7 @@ def _weigh_one(
         return Learnt(verdict)
     kept = tuple(_worth_keeping(certificate, chain, roots, at, author))
     links = tuple(_links(certificate, chain)) if trust.good else ()
-    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), links)
+    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), links, signature.announced)
 
 
 def _links(certificate: Certificate, chain: Sequence[bytes]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from securegw.crypto.authority import issue, make_authority
 from securegw.crypto.certificate import read_certificates
 from securegw.crypto.cms_decrypt import decrypt
 from securegw.crypto.cms_verify import verify
-from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign_detached
+from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey, BrokenCarrier, MailError
@@ -28,7 +28,7 @@ CONTENT = b"Content-Type: text/plain\r\n\r\nhello\r\n"
 SEEDS = [
     encrypt_cbc(CONTENT, [DER]),
     encrypt_gcm(CONTENT, [EC_DER, DER]),
-    sign_detached(CONTENT, KEY, DER, [CA], NOW),
+    sign(CONTENT, KEY, DER, [CA], NOW)[0],
     DER,
     b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30\x80\x00\x00\x00\x00\x00\x00",
 ]

@@ -1,0 +1,76 @@
+"""What a mail program says that it can open, read and written: the attribute SMIMECapabilities.
+
+Only a wish: nothing here is trusted before the signature over it is good and its signer is known. RFC 8551 2.5.2,
+RFC 5084 3 (AES-GCM), RFC 3560 5 (RSA-OAEP), RFC 5753 7.2 and RFC 8418 5 (elliptic curves).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
+
+from securegw.crypto import ber, der, oids
+from securegw.crypto.algorithms import Algorithm, algorithm, digest_of
+from securegw.crypto.certificate import public_key, read_certificate
+from securegw.crypto.key_agreement import WRAP_IDENTIFIER
+from securegw.crypto.key_transport import OAEP_IDENTIFIER
+from securegw.mail.errors import NotExamined
+
+MOST = 64
+WORDS: Mapping[bytes, str] = MappingProxyType(
+    {
+        oids.AES256_GCM: "aes-256-gcm",
+        oids.AES128_GCM: "aes-128-gcm",
+        oids.AES256_CBC: "aes-256-cbc",
+        oids.AES128_CBC: "aes-128-cbc",
+        oids.DES3_CBC: "3des-cbc",
+        oids.CHACHA20_POLY1305: "chacha20-poly1305",
+        oids.RSA_OAEP: "rsa-oaep",
+        oids.ECDH_SHA256: "ecdh-sha256",
+        oids.HKDF_SHA256: "hkdf-sha256",
+        oids.HKDF_SHA512: "hkdf-sha512",
+    }
+)
+# What we open, best first. 3DES is opened too, but nobody shall be invited to use it.
+CIPHERS = tuple(
+    der.algorithm(kind)
+    for kind in (oids.AES256_GCM, oids.AES128_GCM, oids.CHACHA20_POLY1305, oids.AES256_CBC, oids.AES128_CBC)
+)
+KEY_WAYS: Mapping[type, bytes] = MappingProxyType(
+    {
+        rsa.RSAPublicKey: OAEP_IDENTIFIER,
+        ec.EllipticCurvePublicKey: der.algorithm(oids.ECDH_SHA256, WRAP_IDENTIFIER),
+        x25519.X25519PublicKey: der.algorithm(oids.HKDF_SHA256, WRAP_IDENTIFIER),
+        x448.X448PublicKey: der.algorithm(oids.HKDF_SHA512, WRAP_IDENTIFIER),
+    }
+)
+
+
+@lru_cache(maxsize=1024)
+def announcement(certificate: bytes) -> bytes:
+    """The capabilities of who signs with this certificate: ways to send him a key only if it takes keys."""
+    ways = []
+    if read_certificate(certificate).may_encrypt:
+        key = public_key(certificate)
+        ways = [way for kind, way in KEY_WAYS.items() if isinstance(key, kind)]
+    return der.sequence(*CIPHERS, *ways)
+
+
+def read_capabilities(element: ber.Element) -> tuple[str, ...]:
+    """The words of what we know in the list, in its order; a broken list says nothing."""
+    try:
+        found = [algorithm(one) for one in element.parts(0, MOST)]
+        return tuple(WORDS[one.kind] for one in found if one.kind in WORDS and _is_ours(one))
+    except NotExamined:
+        return ()
+
+
+def _is_ours(found: Algorithm) -> bool:
+    """OAEP counts only with the digest that we use: some programs open it with SHA-1 alone."""
+    if found.kind != oids.RSA_OAEP:
+        return True
+    hashed, masked = digest_of(found.parameters, 0xA0), digest_of(found.parameters, 0xA1, inside=True)
+    return hashed.name == masked.name == "sha256"
