@@ -18,6 +18,7 @@ from tests.crypto.people import NOW, Authority, Person
 ANN = parse_address("ann@inside.test")
 ENTITY = b"Content-Type: text/plain; charset=utf-8\r\n\r\nThe blood count is fine.\r\n"
 HEADER = b"From: ann@inside.test\r\nTo: bob@outside.test\r\nSubject: outer\r\n"
+KINDS = ("rsa-2048", "rsa-3072", "p-256", "p-384", "p-521")
 CLOCK = ["-attime", str(int(NOW))]
 
 
@@ -68,22 +69,36 @@ def verify(peer: Peer, mail: bytes, *, fails: bool = False) -> bytes:
     return peer.cms("-verify", "-CAfile", peer.root, "-purpose", "smimesign", *CLOCK, given=mail, fails=fails)
 
 
-@pytest.mark.parametrize("kind", ["rsa-2048", "rsa-3072", "p-256"])
-def test_openssl_verifies_what_we_sign(peer: Peer, authority: Authority, mail: bytes, kind: str) -> None:
-    person = authority.person("ann@inside.test", kind=kind)
-    signed = smime.sign(mail, person.key, person.der, [authority.der], NOW)
+@pytest.fixture(scope="module")
+def people(authority: Authority) -> dict[str, Person]:
+    """One person for each kind of key that this OpenSSL can do."""
+    return {kind: authority.person("ann@inside.test", kind=kind) for kind in KINDS}
+
+
+@pytest.mark.parametrize("form", ["detached", "opaque"])
+@pytest.mark.parametrize("kind", [*KINDS, "pss"])
+def test_openssl_verifies_what_we_sign(
+    peer: Peer, authority: Authority, people: dict[str, Person], mail: bytes, kind: str, form: smime.Form
+) -> None:
+    person = people.get(kind, people["rsa-2048"])
+    scheme: smime.Scheme = "pss" if kind == "pss" else "pkcs1"
+    signed = smime.sign(mail, person.key, person.der, [authority.der], NOW, form=form, scheme=scheme)
+    assert (b"fine" in signed) is (form == "detached")
     text = verify(peer, signed)
     assert text.endswith(b"The blood count is fine.\r\n.\r\nFrom here on regards\r\n")
-    verify(peer, signed.replace(b"fine", b"fins"), fails=True)
+    if form == "detached":
+        verify(peer, signed.replace(b"fine", b"fins"), fails=True)
 
 
 @pytest.mark.parametrize("gcm", [False, True])
-@pytest.mark.parametrize("reader", ["ann", "bob", "eve"])
+@pytest.mark.parametrize("reader", [*KINDS, "oaep"])
 def test_openssl_opens_what_we_encrypt(
-    peer: Peer, ann: Person, bob: Person, eve: Person, mail: bytes, gcm: bool, reader: str
+    peer: Peer, people: dict[str, Person], bob: Person, mail: bytes, gcm: bool, reader: str
 ) -> None:
-    person = {"ann": ann, "bob": bob, "eve": eve}[reader]
-    sealed = smime.encrypt(mail, [ann.der, bob.der, eve.der], gcm=gcm)
+    """To all at once; each of them opens it."""
+    person = bob if reader == "oaep" else people[reader]
+    everybody = [bob.der, *(one.der for one in people.values())]
+    sealed = smime.encrypt(mail, everybody, gcm=gcm, oaep=[bob.der])
     plain = peer.cms("-decrypt", "-recip", *peer.person(person), given=sealed)
     assert plain.startswith(b"Content-Type: text/plain; charset=utf-8\r\n")
     assert plain.endswith(b"From here on regards\r\n")
@@ -103,15 +118,17 @@ def test_openssl_opens_what_we_encrypt(
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("reader", ["ann", "eve"])
-def test_we_open_what_openssl_encrypts(peer: Peer, ann: Person, eve: Person, options: list[str], reader: str) -> None:
-    person = {"ann": ann, "eve": eve}[reader]
-    certificates = [peer.person(ann)[0], peer.person(eve)[0]]
+def test_we_open_what_openssl_encrypts(
+    peer: Peer, people: dict[str, Person], options: list[str]
+) -> None:
+    """To all kinds of key at once; each of them opens it."""
+    certificates = [peer.put(f"{kind}.crt", to_pem(person.der)) for kind, person in people.items()]
     sealed = peer.encrypt(*options, *certificates)
-    opened = smime.open(sealed, [person.pair], [], NOW, ANN)
-    assert opened.verdict.encrypted == "opened"
-    assert opened.raw.endswith(ENTITY)
-    assert ("unauthenticated-cipher" in opened.verdict.reasons) is ("gcm" not in options[0])
+    for person in people.values():
+        opened = smime.open(sealed, [person.pair], [], NOW, ANN)
+        assert opened.verdict.encrypted == "opened"
+        assert opened.raw.endswith(ENTITY)
+        assert ("unauthenticated-cipher" in opened.verdict.reasons) is ("gcm" not in options[0])
 
 
 def test_3des_is_still_read(peer: Peer, ann: Person) -> None:
@@ -166,6 +183,15 @@ def test_we_verify_what_openssl_signs(peer: Peer, ann: Person, authority: Author
     assert smime.open(signed.replace(b"fine", b"fins"), [], [authority.der], NOW, ANN).verdict.integrity == (
         "good" if "-nodetach" in options else "bad"
     )
+
+
+@pytest.mark.parametrize("form", [(), ("-nodetach",), ("-nodetach", "-stream")], ids=["detached", "opaque", "stream"])
+@pytest.mark.parametrize(("kind", "digest"), [("p-256", "sha256"), ("p-384", "sha384"), ("p-521", "sha512")])
+def test_ecdsa_by_openssl(
+    peer: Peer, people: dict[str, Person], authority: Authority, kind: str, digest: str, form: tuple[str, ...]
+) -> None:
+    signed = sign(peer, people[kind], "-md", digest, *form)
+    assert smime.open(signed, [], [authority.der], NOW, ANN).verdict.integrity == "good"
 
 
 def test_ecdsa_and_several_signers(peer: Peer, ann: Person, eve: Person, authority: Authority) -> None:
