@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
@@ -45,6 +46,15 @@ AGREEING_KEYS = (ec.EllipticCurvePublicKey, x25519.X25519PublicKey, x448.X448Pub
 # RFC 4055 1.2: keys that are bound to one scheme.
 PSS_ONLY = PublicKeyAlgorithmOID.RSASSA_PSS
 OAEP_ONLY = x509.ObjectIdentifier("1.2.840.113549.1.1.7")
+# What the library says about certificates that are none; it reads some of their parts only when they are asked for.
+ODD = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 E = TypeVar("E", bound=x509.ExtensionType)
 
 
@@ -72,7 +82,7 @@ def read_certificate(der: bytes) -> Certificate:
     parsed = load(der)
     try:
         return _describe(der, parsed)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, MailError) as problem:
+    except (*ODD, MailError) as problem:
         raise BadKey(detail=f"certificate: {problem}") from None
 
 
@@ -82,7 +92,7 @@ def load(der: bytes) -> x509.Certificate:
         raise BadKey(detail="certificate: too large")
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError) as problem:
+    except ODD as problem:
         raise BadKey(detail=f"certificate: {problem}") from None
 
 

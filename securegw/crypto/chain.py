@@ -24,7 +24,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from securegw.crypto.certificate import MAIL_USES, SHORTEST_RSA, Certificate, load, public_key
+from securegw.crypto.certificate import MAIL_USES, ODD, SHORTEST_RSA, Certificate, load, public_key, read_certificate
 from securegw.crypto.certified_addresses import beyond_constraints
 from securegw.mail.errors import BadKey
 
@@ -90,7 +90,7 @@ def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes
     except VerificationError:
         known = _leads_to(leaf, between, roots)
         return Trust(False, "bad-chain" if known else "unknown-issuer")
-    except ValueError:  # a certificate whose extensions cannot be parsed
+    except ODD:  # a certificate whose extensions cannot be parsed
         return Trust(False, "bad-chain")
     if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
         return Trust(False, "bad-chain")
@@ -110,7 +110,7 @@ def _readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
     found = []
     for der in chain[:MOST_CHAIN]:
         try:
-            found.append(load(der))
+            found.append(load(read_certificate(der).der))
         except BadKey:
             continue
     return found

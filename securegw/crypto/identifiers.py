@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from securegw.crypto import ber, der
-from securegw.crypto.certificate import load, public_key
+from securegw.crypto.certificate import ODD, load, public_key
 
 
 @lru_cache(maxsize=4096)
@@ -30,7 +30,7 @@ def key_identifier(certificate: bytes) -> bytes:
     try:
         found = load(certificate).extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         return found.value.digest
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *ODD):
         spki = public_key(certificate).public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )

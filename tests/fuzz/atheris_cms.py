@@ -1,8 +1,8 @@
 """Any bytes to the CMS reader: as CMS, as a certificate, and as a mail that is opened, guided by coverage.
 
-Run by hand: ``python -m tests.fuzz.atheris_cms [seconds] [folder]``; what was found is kept in the folder. Without atheris
-(it is optional) bent copies of good mails take its place for a few seconds, and it says so. What once went wrong lies in
-``tests/vectors/cms/crashes`` and is tried in each run of the tests.
+Run by hand: ``python -m tests.fuzz.atheris_cms [seconds] [folder]``; what was found is kept in the folder. Without
+atheris (it is optional) bent copies of good mails take its place for a few seconds, and it says so. What once went
+wrong lies in ``tests/vectors/cms/crashes`` and is tried in each run of the tests.
 """
 
 from __future__ import annotations

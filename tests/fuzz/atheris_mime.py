@@ -1,7 +1,7 @@
 """Any bytes to the MIME walker and to what changes mails by splicing, guided by coverage.
 
-Run by hand: ``python -m tests.fuzz.atheris_mime [seconds] [folder]``; what was found is kept in the folder. Without atheris
-(it is optional) random mails made of the words of MIME take its place for a few seconds, and it says so.
+Run by hand: ``python -m tests.fuzz.atheris_mime [seconds] [folder]``; what was found is kept in the folder. Without
+atheris (it is optional) random mails made of the words of MIME take its place for a few seconds, and it says so.
 """
 
 from __future__ import annotations

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +20,7 @@ from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey, BrokenCarrier, MailError
+from tests.fuzz import atheris_cms
 
 NOW = 1_790_000_000.0
 ANN = parse_address("ann@inside.test")
@@ -76,6 +80,21 @@ def test_whole_mails(kind: bytes, data: bytes, encoded: bool) -> None:
     opened = smime.open(raw, PAIRS, [CA], NOW, ANN)
     assert opened.raw.startswith(HEAD)
     assert not opened.verdict.signed_ok
+
+
+CRASHES = sorted((Path(__file__).parent.parent / "vectors" / "cms" / "crashes").iterdir())
+
+
+@pytest.mark.parametrize("file", CRASHES, ids=lambda file: file.stem)
+def test_what_once_crashed_ends_well(file: Path) -> None:
+    atheris_cms.try_one(file.read_bytes())
+
+
+def test_the_fuzzer_without_its_engine() -> None:
+    """Bent copies of everything that we write, opened."""
+    for seed in atheris_cms.seeds():
+        for number in range(10):
+            atheris_cms.try_one(atheris_cms.bent(random.Random(number), seed))
 
 
 SIGNED = smime.sign(HEAD + CONTENT, KEY, DER, [], NOW)

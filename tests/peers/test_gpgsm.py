@@ -170,13 +170,18 @@ def test_we_verify_what_gpgsm_signs(
 ) -> None:
     """It writes lengths that are not told."""
     person = people["rsa-2048"]
-    der = peer.run("--local-user", f"0x{load(person.der).fingerprint(hashes.SHA1()).hex()}", form, peer.put("text", ENTITY))
+    der = peer.run("--local-user", named(person), form, peer.put("text", ENTITY))
     assert der.startswith(b"\x30\x80")
     mail = carried(der) if form == "--sign" else beside(der)
     verdict = opened(mail, person, authority).verdict
     assert verdict.signed_ok, verdict
     if form == "--detach-sign":
         assert opened(mail.replace(b"fine", b"fins"), person, authority).verdict.reasons == ("changed",)
+
+
+def named(person: Person) -> str:
+    """How gpgsm is told which certificate is meant."""
+    return f"0x{load(person.der).fingerprint(hashes.SHA1()).hex()}"
 
 
 def beside(der: bytes) -> bytes:
@@ -196,8 +201,7 @@ def test_we_open_what_gpgsm_encrypts(
     peer: Peer, people: dict[str, Person], authority: Authority, cipher: str
 ) -> None:
     person = people["rsa-2048"]
-    who = f"0x{load(person.der).fingerprint(hashes.SHA1()).hex()}"
-    der = peer.run("--recipient", who, "--cipher-algo", cipher, "--encrypt", peer.put("text", ENTITY))
+    der = peer.run("--recipient", named(person), "--cipher-algo", cipher, "--encrypt", peer.put("text", ENTITY))
     found = opened(carried(der), person, authority)
     assert found.verdict.encrypted == "opened"
     assert found.raw == HEADER + ENTITY
