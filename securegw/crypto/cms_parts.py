@@ -31,6 +31,7 @@ BY_CONTENT: dict[str, Kind] = {
     "compressed": "compressed",
 }
 AFTER_DELIMITER = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\Z)")
+NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 # Enough to see which kind of CMS it is, whatever the folding.
 LOOK = 512
 
@@ -119,7 +120,7 @@ def decoded(message: Message, most: int | None = None) -> bytes:
 
 def _from_base64(text: bytes, *, whole: bool) -> bytes:
     if not whole:
-        text = b"".join(text.split())
+        text = text.translate(None, NOT_BASE64)
         text = text[: len(text) // 4 * 4]
     try:
         return binascii.a2b_base64(text)

@@ -23,6 +23,8 @@ from securegw.mail.errors import BadKey, NotExamined
 
 Scheme = Literal["pkcs1", "pss"]
 State = Literal["good", "bad", "unknown"]
+# Shorter ones anybody can break; how long a key must be to be trusted is for ``chain`` to say.
+SHORTEST_RSA = 1024
 LONGEST_SALT = 512
 SALT = 32
 
@@ -163,6 +165,8 @@ def check_value(key: PublicKey, how: Algorithm, digest: bytes, value: bytes, ove
         return "unknown", "unknown-algorithm"
     if row.digest not in (None, digest):
         return "bad", "two-digests"
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < SHORTEST_RSA:
+        return "bad", "weak-key"
     try:
         row.verify(key, how, DIGESTS[digest], value, over)
     except InvalidSignature:

@@ -51,16 +51,23 @@ def cms_mail(cms: bytes, header: bytes = HEADER) -> bytes:
     return header + fields + base64_lines(cms)
 
 
-def beside(cms: bytes, entity: bytes = ENTITY, header: bytes = HEADER) -> bytes:
+def beside(cms: bytes, entity: bytes = ENTITY, header: bytes = HEADER, boundary: bytes = b"b") -> bytes:
     """A mail with its signature beside it."""
     return (
         header
-        + b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary=b\r\n\r\n'
-        + b"--b\r\n"
+        + b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary='
+        + boundary
+        + b"\r\n\r\n--"
+        + boundary
+        + b"\r\n"
         + entity
-        + b"\r\n--b\r\nContent-Type: application/pkcs7-signature\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + b"\r\n--"
+        + boundary
+        + b"\r\nContent-Type: application/pkcs7-signature\r\nContent-Transfer-Encoding: base64\r\n\r\n"
         + base64_lines(cms)
-        + b"--b--\r\n"
+        + b"--"
+        + boundary
+        + b"--\r\n"
     )
 
 

@@ -114,7 +114,7 @@ def test_a_changed_gcm_mail_is_never_opened(bob: Person, mail: bytes) -> None:
         assert b"blood" not in result.raw or result.raw == mail
 
 
-def test_every_failure_of_the_rsa_block_looks_the_same(bob: Person, mail: bytes) -> None:
+def test_threat_5_5_31_every_failure_of_the_rsa_block_looks_the_same(bob: Person, mail: bytes) -> None:
     sealed = smime.encrypt(mail, [bob.der])
     der = base64.b64decode(sealed.split(b"\r\n\r\n", 1)[1])
     at = der.index(b"\x04\x82\x01\x00") + 4
@@ -142,7 +142,7 @@ FORGED = (
 )
 
 
-def test_inner_headers_never_win(ann: Person, bob: Person, authority: Authority) -> None:
+def test_threat_2026_27443_and_29143_inner_headers_never_win(ann: Person, bob: Person, authority: Authority) -> None:
     for content in (FORGED + HTML, HTML.replace(b"\r\n\r\n", b"\r\n" + FORGED + b"\r\n")):
         result = opened(cms_mail(encrypt_cbc(content, [bob.der])), bob)
         assert result.raw == HEADER + HTML
@@ -170,7 +170,7 @@ def test_cryptography_as_second_oracle(ann: Person, bob: Person, mail: bytes) ->
 
 
 @pytest.mark.parametrize("kind", ["mixed", "related", "alternative", "signed; protocol=x"])
-def test_an_encrypted_part_beside_others_stays_closed(bob: Person, kind: str) -> None:
+def test_threat_5_5_29_an_encrypted_part_beside_others_stays_closed(bob: Person, kind: str) -> None:
     inner = smime.encrypt(b"Content-Type: text/plain\r\n\r\nsecret\r\n", [bob.der])
     part = inner[inner.index(b"Content-Type") :]
     efail = (
@@ -240,7 +240,7 @@ def test_a_signature_from_the_future_is_not_trusted(ann: Person, authority: Auth
         assert opened(signed, roots=[authority.der]).verdict.trust == trust
 
 
-def test_only_the_authors_own_certificate_is_learnt(
+def test_threat_2026_29140_only_the_authors_own_certificate_is_learnt(
     ann: Person, bob: Person, eve: Person, stranger: Authority, authority: Authority, mail: bytes
 ) -> None:
     """Certificates that merely come along are never kept for the people they name (2026-29140)."""
@@ -260,7 +260,7 @@ def test_signed_and_encrypted(ann: Person, bob: Person, authority: Authority, ma
     assert (result.raw, result.layers) == (signed, ("encrypted", "signed"))
 
 
-def test_a_signature_around_encryption_is_ignored(
+def test_threat_5_5_35_a_signature_around_encryption_is_ignored(
     ann: Person, bob: Person, eve: Person, authority: Authority, mail: bytes
 ) -> None:
     sealed = smime.encrypt(mail, [bob.der])
@@ -272,7 +272,7 @@ def test_a_signature_around_encryption_is_ignored(
     assert closed.raw == around and closed.verdict.encrypted == "failed"
 
 
-def test_triple_wrap_is_judged_by_the_inner_signature(
+def test_threat_5_5_35_triple_wrap_is_judged_by_the_inner_signature(
     ann: Person, bob: Person, eve: Person, authority: Authority, mail: bytes
 ) -> None:
     inner = smime.sign(mail, ann.key, ann.der, [], NOW)
@@ -346,7 +346,7 @@ def test_a_broken_multipart_signed_is_bad(
         b"",
     ],
 )
-def test_what_is_not_clearly_smime_is_left_alone(fields: bytes) -> None:
+def test_threat_5_3_23_what_is_not_clearly_smime_is_left_alone(fields: bytes) -> None:
     mail = HEADER + fields + b"\r\nMIIB\r\n"
     assert smime.recognise(read(mail)) is None
     assert opened(mail) == smime.Opened(mail)
