@@ -8,8 +8,8 @@ everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 50
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache, partial
 
 import attrs
 from cryptography.hazmat.primitives import hashes
@@ -22,8 +22,8 @@ from securegw.crypto.content_ciphers import Closed, close_cbc, close_gcm
 from securegw.crypto.identifiers import issuer_and_serial
 from securegw.crypto.key_agreement import agree
 from securegw.crypto.key_transport import transport
-from securegw.crypto.keyfile import load_key
-from securegw.crypto.signatures import Scheme, signing_of
+from securegw.crypto.keyfile import PrivateKey, load_key
+from securegw.crypto.signatures import Scheme, Signing, signing_of
 from securegw.mail.errors import NoProtection
 
 
@@ -72,8 +72,7 @@ def sign(
 ) -> tuple[bytes, str]:
     """SignedData with or without its content, and the digest as ``micalg`` calls it (RFC 8551 3.5.3.2)."""
     signer = _signer(certificate, tuple(chain), scheme)
-    key = load_key(key_der)
-    how = signing_of(key, signer.scheme)
+    key, how = _key_and_way(key_der, signer.scheme)
     attributes = sorted(
         (
             *signer.attributes,
@@ -100,6 +99,12 @@ def sign(
         der.tlv(der.SET, info),
     )
     return signed, how.digest.micalg
+
+
+@lru_cache(maxsize=256)
+def _key_and_way(key_der: bytes, scheme: Scheme) -> tuple[PrivateKey, Signing]:
+    key = load_key(key_der)
+    return key, signing_of(key, scheme)
 
 
 def _inside(content: bytes, *, detached: bool) -> tuple[bytes, ...]:
@@ -140,14 +145,15 @@ def _recipients(key: bytes, certificates: Sequence[bytes], oaep: Collection[byte
     """The version of EnvelopedData (RFC 5652 6.1) and the SET of RecipientInfo."""
     if not certificates:
         raise NoProtection(detail="no certificate to encrypt to")
-    infos = {certificate: _recipient(key, certificate, oaep) for certificate in certificates}
+    infos = {one: _recipient_way(one, one in oaep)(key) for one in certificates}
     agreed = any(info[0] == 0xA1 for info in infos.values())
     return der.integer(2 if agreed else 0), der.set_of(*infos.values())
 
 
-def _recipient(key: bytes, certificate: bytes, oaep: Collection[bytes]) -> bytes:
+@lru_cache(maxsize=4096)
+def _recipient_way(certificate: bytes, oaep: bool) -> Callable[[bytes], bytes]:
+    """How the key for a content gets to the owner of a certificate."""
     public = public_key(certificate)
     if isinstance(public, rsa.RSAPublicKey):
-        padded = certificate in oaep or bound_to(certificate) == "oaep"
-        return transport(key, certificate, public, oaep=padded)
-    return agree(key, certificate, public)
+        return partial(transport, certificate, public, oaep=oaep or bound_to(certificate) == "oaep")
+    return partial(agree, certificate, public)

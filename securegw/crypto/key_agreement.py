@@ -115,7 +115,7 @@ CURVES = (
 )
 
 
-def agree(key: bytes, certificate: bytes, public: PublicKey) -> bytes:
+def agree(certificate: bytes, public: PublicKey, key: bytes) -> bytes:
     """The RecipientInfo with a key pair for this mail alone (RFC 5753 3.1.1); raises BadKey for other kinds of key."""
     curve = next((one for one in CURVES if isinstance(public, one.public)), None)
     if curve is None:

@@ -26,7 +26,7 @@ _PKCS1 = padding.PKCS1v15()
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
-def transport(key: bytes, certificate: bytes, public: rsa.RSAPublicKey, *, oaep: bool) -> bytes:
+def transport(certificate: bytes, public: rsa.RSAPublicKey, key: bytes, *, oaep: bool) -> bytes:
     """The RecipientInfo; its identifier was cut out of the certificate once."""
     how, scheme = (OAEP_IDENTIFIER, _OAEP) if oaep else (PKCS1_IDENTIFIER, _PKCS1)
     sealed = public.encrypt(key, scheme)

@@ -391,6 +391,15 @@ def issuer_unknown(cast: Cast) -> bytes:
 
 
 @case
+def issuer_unknown_among_broken_names(cast: Cast) -> bytes:
+    """A name that the library reads only when it is asked for, and then cannot read."""
+    broken = der.sequence(der.tlv(der.SET, der.sequence(der.oid("2.5.4.3"), der.tlv(0xA6, b""))))
+    odd = shapes.certificate(cast.stranger, cast.spki, NAME, subject=broken, authority=shapes.ANY_DEPTH)
+    odd_issuer = shapes.certificate(cast.stranger, cast.spki, NAME, issuer_name=broken)
+    return cast.by(shapes.certificate(cast.stranger, cast.spki, NAME), odd, odd_issuer)
+
+
+@case
 def issuer_of_the_same_name(cast: Cast) -> bytes:
     """Another key under the name of our authority, its certificate along with it."""
     fake = _namesake(cast)

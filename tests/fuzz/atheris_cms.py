@@ -16,27 +16,33 @@ from pathlib import Path
 from typing import Any
 
 from securegw.crypto import ber, smime
-from securegw.crypto.authority import issue, make_authority
 from securegw.crypto.certificate import read_certificates
 from securegw.crypto.cms_compressed import decompress
 from securegw.crypto.cms_decrypt import decrypt
 from securegw.crypto.cms_verify import verify
 from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
+from securegw.crypto.keyfile import read_private_key
 from securegw.mail.address import parse_address
 from securegw.mail.errors import MailError
 from tests.crypto.der_shapes import compressed
 
-NOW = 1_790_000_000.0
+NOW = 1_900_000_000.0
 ANN = parse_address("ann@inside.test")
 CONTENT = b"Content-Type: text/plain\r\n\r\nhello\r\n"
 HEAD = b"From: ann@inside.test\r\nMIME-Version: 1.0\r\n"
 CMS = HEAD + b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-CA_KEY, CA = make_authority("Fuzz", years=1, now=NOW, kind="p-256")
-PAIRS = [
-    issue(CA_KEY, CA, address="ann@inside.test", name="Ann", days=9, now=NOW, kind=kind)
-    for kind in ("rsa-2048", "p-256", "x25519", "ed25519")
-]
+# Keys that stay the same, so that what was found can be shown again.
+VECTORS = Path(__file__).parent.parent / "vectors" / "smime"
+CA = read_certificates((VECTORS / "root.pem").read_bytes())[0].der
+
+
+def pair(name: str) -> tuple[bytes, bytes]:
+    data = (VECTORS / f"{name}.pem").read_bytes()
+    return read_private_key(data), read_certificates(data)[0].der
+
+
+PAIRS = [pair(name) for name in ("rsa", "p384", "x25519", "ed25519")]
 RSA, CURVE, X25519, ED25519 = PAIRS
 
 
