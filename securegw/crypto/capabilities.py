@@ -19,7 +19,7 @@ from securegw.crypto.key_agreement import WRAP_IDENTIFIER
 from securegw.crypto.key_transport import OAEP_IDENTIFIER
 from securegw.mail.errors import NotExamined
 
-MOST = 64
+MOST, MOST_BYTES = 64, 4_096
 WORDS: Mapping[bytes, str] = MappingProxyType(
     {
         oids.AES256_GCM: "aes-256-gcm",
@@ -60,9 +60,15 @@ def announcement(certificate: bytes) -> bytes:
 
 
 def read_capabilities(element: ber.Element) -> tuple[str, ...]:
-    """The words of what we know in the list, in its order; a broken list says nothing."""
+    """The words of what we know in the list, in its order; a broken or an endless list says nothing."""
+    return _words(element.raw) if element.end - element.begin <= MOST_BYTES else ()
+
+
+@lru_cache(maxsize=256)
+def _words(raw: bytes) -> tuple[str, ...]:
+    """Kept, since each program says the same in all of its mails."""
     try:
-        found = [algorithm(one) for one in element.parts(0, MOST)]
+        found = [algorithm(one) for one in ber.whole(raw).parts(0, MOST)]
         return tuple(WORDS[one.kind] for one in found if one.kind in WORDS and _is_ours(one))
     except NotExamined:
         return ()

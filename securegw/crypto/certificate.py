@@ -112,7 +112,7 @@ def public_key(der: bytes) -> PublicKey:
 def _oaep_key(der: bytes) -> object:
     """A key that is bound to OAEP; the library knows it under its general name only (RFC 4055 4)."""
     fields = ber.whole(der).parts(3)[0].parts(6)
-    spki = fields[5 if fields[0].tag == 0xA0 else 4]
+    spki = fields[6 if fields[0].tag == 0xA0 else 5]
     bits = spki.parts(2, 2)[1].expect(encode.BITS)
     return serialization.load_der_public_key(encode.sequence(encode.algorithm(oids.RSA, encode.NULL), bits.raw))
 

@@ -111,4 +111,4 @@ def _names_agreed(identifier: ber.Element, certificate: bytes) -> bool:
     if identifier.tag != 0xA0:
         return names(identifier, certificate)
     inner = identifier.parts(1, 3)[0].expect(der.OCTETS)
-    return names(attrs.evolve(inner, tag=0x80), certificate)
+    return names(inner._replace(tag=0x80), certificate)

@@ -10,6 +10,7 @@ import binascii
 import quopri
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -57,7 +58,10 @@ def _cms_kind(message: Message) -> Kind | None:
 
 
 def _kind(message: Message) -> Value:
-    return read_kind(message.first("Content-Type") or "")
+    return _read_kind(message.first("Content-Type") or "")
+
+
+_read_kind = lru_cache(maxsize=8)(read_kind)  # each layer is asked a few times
 
 
 def _named_p7m(kind: Value) -> bool:

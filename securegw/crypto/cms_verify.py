@@ -6,11 +6,11 @@ not know; the table of algorithms is in ``signatures``. RFC 5652 5.4 to 5.6 and 
 
 from __future__ import annotations
 
-import calendar
 import hashlib
 import hmac
-import time
+import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import attrs
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,6 +27,7 @@ from securegw.mail.errors import MailError, NotExamined
 MOST_CERTIFICATES = 50
 MOST_CERTIFICATE_BYTES = 65_536
 MOST_SIGNERS = 10
+TIME = re.compile(rb"(\d\d)?(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 
 @attrs.frozen
 class Signature:
@@ -209,14 +210,14 @@ def _only(found: dict[bytes, ber.Element], kind: bytes) -> ber.Element | None:
 
 
 def _read_time(element: ber.Element) -> float:
-    text = element.content.decode("ascii")
-    form = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}.get(element.tag)
-    if form is None:
+    """UTCTime or GeneralizedTime in the one form that DER has (RFC 5652 11.3)."""
+    found = TIME.fullmatch(element.content)
+    if found is None or element.tag != (0x17 if found[1] is None else 0x18):
         raise ValueError("not a time")
-    parsed = time.strptime(text, form)
-    # Two digits are 1950 to 2049 (RFC 5652 11.3); the standard library parts them at 1969.
-    year = parsed.tm_year - 100 if element.tag == 0x17 and parsed.tm_year >= 2050 else parsed.tm_year
-    return calendar.timegm((year, *parsed[1:6]))
+    year, month, day, hour, minute, second = (int(digits) for digits in found.groups()[1:])
+    # Two digits are 1950 to 2049.
+    century = int(found[1]) if found[1] else 20 if year < 50 else 19
+    return datetime(century * 100 + year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
 
 
 def _certificate_hash(attribute: ber.Element) -> bytes | None:

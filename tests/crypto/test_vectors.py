@@ -66,6 +66,7 @@ def test_signed(name: str, author: str, good: bool) -> None:
 
 SMIME = Path(__file__).parent.parent / "vectors" / "smime"
 EXPECTED = json.loads((SMIME / "expected.json").read_text())
+VERDICTS = json.loads((FOLDER / "verdicts.json").read_text())
 PEOPLE = sorted(file.stem for file in SMIME.glob("*.pem") if file.stem != "root")
 
 
@@ -112,3 +113,11 @@ def _leaves(part: mime.Part) -> Iterator[mime.Part]:
         yield part
     for child in part.children:
         yield from _leaves(child)
+
+
+def test_every_reason_is_explained() -> None:
+    """An administrator finds each word that can stand in a verdict."""
+    told = {reason for row in EXPECTED.values() for reason in row["reasons"]}
+    told |= {reason for row in VERDICTS.values() for reason in row["reasons"]}
+    page = (FOLDER.parent.parent.parent / "docs" / "smime.rst").read_text("utf-8")
+    assert {reason for reason in told if f"``{reason}``" not in page} == set()
