@@ -25,6 +25,8 @@ from securegw.mail.address import Address
 from securegw.mail.errors import BadKey, MailError
 
 MOST_BYTES = 65_536
+# How many stay parsed; strangers send some of them, and may send large ones.
+KEPT = 1_024
 SHORTEST_RSA = 2048
 MAIL_USES = {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
@@ -76,7 +78,7 @@ class Certificate:
     may_encrypt: bool
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def read_certificate(der: bytes) -> Certificate:
     """Raises BadKey for anything that is not one whole X.509 certificate."""
     parsed = load(der)
@@ -86,7 +88,7 @@ def read_certificate(der: bytes) -> Certificate:
         raise BadKey(detail=f"certificate: {problem}") from None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def load(der: bytes) -> x509.Certificate:
     if len(der) > MOST_BYTES:
         raise BadKey(detail="certificate: too large")
@@ -96,7 +98,7 @@ def load(der: bytes) -> x509.Certificate:
         raise BadKey(detail=f"certificate: {problem}") from None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def public_key(der: bytes) -> PublicKey:
     """The key inside; parsed once, since it is used for each mail."""
     parsed = load(der)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from securegw.crypto import der, oids
 from securegw.crypto.capabilities import announcement
-from securegw.crypto.certificate import bound_to, load, public_key
+from securegw.crypto.certificate import KEPT, bound_to, load, public_key
 from securegw.crypto.content_ciphers import Closed, close_cbc, close_gcm
 from securegw.crypto.identifiers import issuer_and_serial
 from securegw.crypto.key_agreement import agree
@@ -44,7 +44,7 @@ class _Signer:
     scheme: Scheme
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=KEPT)
 def _signer(certificate: bytes, chain: tuple[bytes, ...], scheme: Scheme) -> _Signer:
     load(certificate)
     by_hash = der.sequence(der.octets(hashlib.sha256(certificate).digest()))
@@ -150,7 +150,7 @@ def _recipients(key: bytes, certificates: Sequence[bytes], oaep: Collection[byte
     return der.integer(2 if agreed else 0), der.set_of(*infos.values())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def _recipient_way(certificate: bytes, oaep: bool) -> Callable[[bytes], bytes]:
     """How the key for a content gets to the owner of a certificate."""
     public = public_key(certificate)

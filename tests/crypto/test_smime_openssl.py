@@ -214,6 +214,18 @@ def test_a_certificate_that_did_not_come_along(peer: Peer, ann: Person, authorit
     assert not opened.verdict.signed_ok
 
 
+@pytest.mark.parametrize("form", ["detached", "opaque"])
+def test_openssl_opens_our_triple_wrap(
+    peer: Peer, ann: Person, bob: Person, authority: Authority, mail: bytes, form: smime.Form
+) -> None:
+    inner = smime.sign(mail, ann.key, ann.der, [authority.der], NOW, form=form)
+    whole = smime.sign(smime.encrypt(inner, [bob.der]), ann.key, ann.der, [authority.der], NOW, form=form)
+    sealed = verify(peer, whole)
+    signed = peer.cms("-decrypt", "-recip", *peer.person(bob), given=sealed)
+    assert verify(peer, signed).endswith(b"From here on regards\r\n")
+    assert smime.open(whole, [bob.pair], [authority.der], NOW, ANN).verdict.signed_ok
+
+
 def test_signed_then_encrypted_and_the_other_way_round(
     peer: Peer, ann: Person, bob: Person, authority: Authority
 ) -> None:
