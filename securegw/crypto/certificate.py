@@ -120,7 +120,7 @@ def _oaep_key(der: bytes) -> object:
 
 
 def bound_to(der: bytes) -> str:
-    """"pss" or "oaep" if the key of the certificate may be used in this one scheme only, else ""."""
+    """The one scheme in which the key of the certificate may be used: pss, oaep, or an empty word for any."""
     kind = load(der).public_key_algorithm_oid
     return "pss" if kind == PSS_ONLY else "oaep" if kind == OAEP_ONLY else ""
 
@@ -131,7 +131,7 @@ def read_certificates(pem_or_der: bytes) -> list[Certificate]:
         return [read_certificate(pem_or_der)]
     try:
         found = x509.load_pem_x509_certificates(pem_or_der)
-    except ValueError as problem:
+    except ODD as problem:
         raise BadKey(detail=f"PEM: {problem}") from None
     return [read_certificate(one.public_bytes(serialization.Encoding.DER)) for one in found]
 

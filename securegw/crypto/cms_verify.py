@@ -29,6 +29,7 @@ MOST_CERTIFICATE_BYTES = 65_536
 MOST_SIGNERS = 10
 TIME = re.compile(rb"(\d\d)?(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 
+
 @attrs.frozen
 class Signature:
     """One signer's signature; ``reason`` is a word for what is wrong with it, ``signed_at`` what he says.
