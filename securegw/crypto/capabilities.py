@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from securegw.crypto import ber, der, oids
 from securegw.crypto.algorithms import Algorithm, algorithm, digest_of
 from securegw.crypto.certificate import public_key, read_certificate
-from securegw.crypto.key_agreement import WRAP_IDENTIFIER
+from securegw.crypto.key_agreement import agreement_with
 from securegw.crypto.key_transport import OAEP_IDENTIFIER
 from securegw.mail.errors import NotExamined
 
@@ -30,6 +30,8 @@ WORDS: Mapping[bytes, str] = MappingProxyType(
         oids.CHACHA20_POLY1305: "chacha20-poly1305",
         oids.RSA_OAEP: "rsa-oaep",
         oids.ECDH_SHA256: "ecdh-sha256",
+        oids.ECDH_SHA384: "ecdh-sha384",
+        oids.ECDH_SHA512: "ecdh-sha512",
         oids.HKDF_SHA256: "hkdf-sha256",
         oids.HKDF_SHA512: "hkdf-sha512",
     }
@@ -39,24 +41,16 @@ CIPHERS = tuple(
     der.algorithm(kind)
     for kind in (oids.AES256_GCM, oids.AES128_GCM, oids.CHACHA20_POLY1305, oids.AES256_CBC, oids.AES128_CBC)
 )
-KEY_WAYS: Mapping[type, bytes] = MappingProxyType(
-    {
-        rsa.RSAPublicKey: OAEP_IDENTIFIER,
-        ec.EllipticCurvePublicKey: der.algorithm(oids.ECDH_SHA256, WRAP_IDENTIFIER),
-        x25519.X25519PublicKey: der.algorithm(oids.HKDF_SHA256, WRAP_IDENTIFIER),
-        x448.X448PublicKey: der.algorithm(oids.HKDF_SHA512, WRAP_IDENTIFIER),
-    }
-)
 
 
 @lru_cache(maxsize=1024)
 def announcement(certificate: bytes) -> bytes:
     """The capabilities of who signs with this certificate: ways to send him a key only if it takes keys."""
-    ways = []
-    if read_certificate(certificate).may_encrypt:
-        key = public_key(certificate)
-        ways = [way for kind, way in KEY_WAYS.items() if isinstance(key, kind)]
-    return der.sequence(*CIPHERS, *ways)
+    if not read_certificate(certificate).may_encrypt:
+        return der.sequence(*CIPHERS)
+    key = public_key(certificate)
+    way = OAEP_IDENTIFIER if isinstance(key, rsa.RSAPublicKey) else agreement_with(key)
+    return der.sequence(*CIPHERS, way or b"")
 
 
 def read_capabilities(element: ber.Element) -> tuple[str, ...]:

@@ -64,12 +64,21 @@ class Curve:
 
     private: type
     public: type
-    agreement: bytes
+    agreement: Callable[[Any], bytes]
     make: Callable[[Any], Any]
     key_identifier: bytes
     write: Callable[[Any], bytes]
     read: Callable[[Any, bytes], Any]
     exchange: Callable[[Any, Any], bytes]
+
+
+# The digest that fits the size of the curve (RFC 5753 8).
+BY_SIZE = ((256, oids.ECDH_SHA256), (384, oids.ECDH_SHA384), (521, oids.ECDH_SHA512))
+
+
+def _fitting(public: ec.EllipticCurvePublicKey) -> bytes:
+    size = public.curve.key_size
+    return next((agreement for most, agreement in BY_SIZE if size <= most), oids.ECDH_SHA512)
 
 
 def _write_point(public: ec.EllipticCurvePublicKey) -> bytes:
@@ -84,7 +93,7 @@ CURVES = (
     Curve(
         ec.EllipticCurvePrivateKey,
         ec.EllipticCurvePublicKey,
-        oids.ECDH_SHA256,
+        _fitting,
         lambda public: ec.generate_private_key(public.curve),
         # RFC 5753 3.1.1: the curve is that of the recipient's certificate and need not be named again.
         der.algorithm(oids.EC_KEY),
@@ -95,7 +104,7 @@ CURVES = (
     Curve(
         x25519.X25519PrivateKey,
         x25519.X25519PublicKey,
-        oids.HKDF_SHA256,
+        lambda _: oids.HKDF_SHA256,
         lambda _: x25519.X25519PrivateKey.generate(),
         der.algorithm(oids.X25519),
         _write_raw,
@@ -105,7 +114,7 @@ CURVES = (
     Curve(
         x448.X448PrivateKey,
         x448.X448PublicKey,
-        oids.HKDF_SHA512,
+        lambda _: oids.HKDF_SHA512,
         lambda _: x448.X448PrivateKey.generate(),
         der.algorithm(oids.X448),
         _write_raw,
@@ -117,20 +126,30 @@ CURVES = (
 
 def agree(certificate: bytes, public: PublicKey, key: bytes) -> bytes:
     """The RecipientInfo with a key pair for this mail alone (RFC 5753 3.1.1); raises BadKey for other kinds of key."""
-    curve = next((one for one in CURVES if isinstance(public, one.public)), None)
+    curve = _curve_of(public)
     if curve is None:
         raise BadKey(detail="this kind of key cannot be encrypted to")
-    once = curve.make(public)
-    wrapping = agreed_key(curve.exchange(once, public), curve.agreement, WRAP_IDENTIFIER, WRAP_LENGTH)
+    once, agreement = curve.make(public), curve.agreement(public)
+    wrapping = agreed_key(curve.exchange(once, public), agreement, WRAP_IDENTIFIER, WRAP_LENGTH)
     originator = der.tlv(0xA1, curve.key_identifier, der.tlv(der.BITS, b"\0", curve.write(once.public_key())))
     wrapped = der.octets(keywrap.aes_key_wrap(wrapping, key))
     return der.tlv(
         0xA1,
         der.integer(3),
         der.tlv(0xA0, originator),
-        der.algorithm(curve.agreement, WRAP_IDENTIFIER),
+        der.algorithm(agreement, WRAP_IDENTIFIER),
         der.sequence(der.sequence(issuer_and_serial(certificate), wrapped)),
     )
+
+
+def agreement_with(public: PublicKey) -> bytes | None:
+    """How a key is agreed on with the owner of this one; None if it does not agree."""
+    curve = _curve_of(public)
+    return der.algorithm(curve.agreement(public), WRAP_IDENTIFIER) if curve else None
+
+
+def _curve_of(public: PublicKey) -> Curve | None:
+    return next((one for one in CURVES if isinstance(public, one.public)), None)
 
 
 def agreed_key(shared: bytes, agreement: bytes, wrap: bytes, length: int, ukm: bytes | None = None) -> bytes:

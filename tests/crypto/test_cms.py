@@ -335,6 +335,8 @@ def test_every_kind_of_key_opens(authority: Authority, bob: Person, kind: str, s
     with pytest.raises(SealBroken):
         decrypt(sealed, [(stranger.key, person.der)])
     assert (OAEP_IDENTIFIER in sealed) is (kind == "rsa-2048")
+    fitting = {"p-256": oids.ECDH_SHA256, "p-384": oids.ECDH_SHA384, "p-521": oids.ECDH_SHA512}
+    assert kind not in fitting or fitting[kind] in sealed
 
 
 def test_what_is_announced_is_what_the_key_can_do(authority: Authority) -> None:
@@ -346,7 +348,9 @@ def test_what_is_announced_is_what_the_key_can_do(authority: Authority) -> None:
 
     ciphers = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305", "aes-256-cbc", "aes-128-cbc")
     assert announced("rsa-2048") == (*ciphers, "rsa-oaep")
-    assert announced("p-384") == (*ciphers, "ecdh-sha256")
+    assert announced("p-256") == (*ciphers, "ecdh-sha256")
+    assert announced("p-384") == (*ciphers, "ecdh-sha384")
+    assert announced("p-521") == (*ciphers, "ecdh-sha512")
     assert announced("ed25519") == ciphers
 
 
