@@ -13,6 +13,7 @@ from typing import Literal
 
 import attrs
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.verification import (
     ClientVerifier,
@@ -35,10 +36,11 @@ DEPTH = 6
 @attrs.frozen
 class Trust:
     """``reason`` is one word: good, pinned, or what is wrong: expired, not-yet-valid, wrong-use, weak-key,
-    unknown-issuer, bad-chain."""
+    unknown-issuer, bad-chain. ``links`` are the authorities on the way that was found, without its two ends."""
 
     good: bool
     reason: str
+    links: tuple[bytes, ...] = attrs.field(default=(), eq=False, repr=False)
 
     @property
     def unknown(self) -> bool:
@@ -94,7 +96,7 @@ def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes
         return Trust(False, "bad-chain")
     if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
         return Trust(False, "bad-chain")
-    return Trust(True, "good")
+    return Trust(True, "good", tuple(one.public_bytes(serialization.Encoding.DER) for one in path[1:-1]))
 
 
 def _constrains(authority: x509.Certificate) -> bool:

@@ -50,7 +50,7 @@ class Signature:
 
 @attrs.frozen
 class Signed:
-    """``content`` is what was signed, ``certificates`` what came along, in the order in which they came."""
+    """``content`` is what was signed, ``certificates`` what came along, in its order, and what was known before."""
 
     content: bytes = attrs.field(repr=False)
     signatures: tuple[Signature, ...]
@@ -69,10 +69,11 @@ class _Attributes:
     certificate: bytes | None
 
 
-def verify(data: bytes, content: bytes | None) -> Signed:
+def verify(data: bytes, content: bytes | None, known: Sequence[bytes] = ()) -> Signed:
     """Check all signatures: over ``content`` if it is given (detached), else over the content inside.
 
-    Raises NotExamined if this is not SignedData at all; whatever is wrong with one signature is told by its state.
+    ``known`` are certificates that need not come along. Raises NotExamined if this is not SignedData at all; whatever
+    is wrong with one signature is told by its state.
     """
     kind, signed_data = content_info(data)
     if kind != "signed":
@@ -86,7 +87,7 @@ def verify(data: bytes, content: bytes | None) -> Signed:
         if not inside:
             raise NotExamined(detail="CMS: no content")
         content = inside[0].expect(0xA0).parts(1, 1)[0].octets()
-    certificates = tuple(_certificates(others))
+    certificates = (*_certificates(others), *known)
     checker = _Checker(content_type.raw, content, certificates)
     infos = others[-1].expect(der.SET).parts(0, MOST_SIGNERS)
     return Signed(content, tuple(checker.check(info) for info in infos), certificates)

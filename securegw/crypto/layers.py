@@ -49,14 +49,16 @@ def open(
     *,
     layers: int = LAYERS,
     strip: bool = False,
+    known: Sequence[bytes] = (),
 ) -> Opened:
     """Take off what can be taken off. ``keys`` are our (private key, certificate) pairs; never raises on odd mail.
 
     The outermost signature counts, but for one around an encrypted content, which says nothing about what is read.
-    ``strip``: a good signature beside its content comes off too; a bad one always stays, as evidence.
+    ``strip``: a good signature beside its content comes off too; a bad one always stays, as evidence. ``known`` are
+    certificates that we hold, of the author and of authorities: some programs send theirs with the first mail only.
     """
     try:
-        opening = _Opening(read(raw), keys, roots, at, author, strip=strip)
+        opening = _Opening(read(raw), keys, roots, at, author, strip=strip, known=known)
     except HeaderTooLarge as problem:
         return Opened(raw, verdict=Verdict(reasons=(problem.reason,)))
     for _ in range(layers):
@@ -77,11 +79,12 @@ class _Opening:
         author: Address | None,
         *,
         strip: bool,
+        known: Sequence[bytes],
     ) -> None:
         self.result = Opened(message.raw)
         self._message = message
         self._keys, self._roots, self._at, self._author = keys, roots, at, author
-        self._strip = strip
+        self._strip, self._known = strip, known
 
     def step(self) -> bool:
         """Take off one layer; False if there is no further one, or it must stay."""
@@ -132,7 +135,8 @@ class _Opening:
 
     def _check(self, kind: Kind) -> bool:
         try:
-            signed, entity = _read_opaque(self._message) if kind == "opaque" else _read_detached(self._message)
+            read_signed = _read_opaque if kind == "opaque" else _read_detached
+            signed, entity = read_signed(self._message, self._known)
             if recognise(entity) == "encrypted":
                 return self._ignore_around(kind, entity)
             return self._weigh(kind, signed, entity)
@@ -185,11 +189,11 @@ class _Opening:
         self._stay(verdict, layer)
 
 
-def _read_opaque(message: Message) -> tuple[Signed, Message]:
-    signed = verify(decoded(message), None)
+def _read_opaque(message: Message, known: Sequence[bytes]) -> tuple[Signed, Message]:
+    signed = verify(decoded(message), None, known)
     return signed, read_entity(signed.content)
 
 
-def _read_detached(message: Message) -> tuple[Signed, Message]:
+def _read_detached(message: Message, known: Sequence[bytes]) -> tuple[Signed, Message]:
     content, signature = two_halves(message)
-    return verify(decoded(signature), canonical(content)), read(content)
+    return verify(decoded(signature), canonical(content), known), read(content)

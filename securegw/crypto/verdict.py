@@ -19,7 +19,6 @@ from securegw.mail.errors import BadKey
 
 # How far a signer's clock may be ahead of ours.
 CLOCK_SLIP = 3600.0
-MOST_LINKS = 4
 
 
 @attrs.frozen
@@ -101,27 +100,7 @@ def _weigh_one(
     if author is None or identity != "good" or verdict.trust == "bad":
         return Learnt(verdict)
     kept = tuple(_worth_keeping(certificate, chain, roots, at, author))
-    links = tuple(_links(certificate, chain)) if trust.good else ()
-    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), links, signature.announced)
-
-
-def _links(certificate: Certificate, chain: Sequence[bytes]) -> Iterator[bytes]:
-    """The authorities between the signer and his root that came along, by name; a mail may bring a few, not a heap."""
-    authorities: dict[str, Certificate] = {}
-    for der in chain:
-        try:
-            other = read_certificate(der)
-        except BadKey:
-            continue
-        if other.is_ca and other.issuer != other.subject:
-            authorities[other.subject] = other
-    link = certificate
-    for _ in range(MOST_LINKS):
-        found = authorities.pop(link.issuer, None)
-        if found is None:
-            return
-        link = found
-        yield link.der
+    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), trust.links, signature.announced)
 
 
 def _judge_at(

@@ -252,6 +252,40 @@ def test_threat_2026_29140_certificates_that_come_along(
         assert not set(found.links) & set(rogues)
 
 
+def test_threat_2026_29140_only_authorities_on_the_way_are_learnt(ann: Person) -> None:
+    """One that merely bears the name of a link on the way, or is no link at all, is not kept."""
+    top = shapes.root("Top")
+    middle = shapes.below(top, "Middle")
+    name, spki = shapes.mailbox(b"ann@inside.test"), shapes.spki_of(ann.der)
+    certificate = shapes.certificate(middle, spki, name)
+    rogue = shapes.below(shapes.root("Eve's"), "Middle")
+    idle = shapes.below(top, "Idle")
+    info = shapes.signer_info(ann.key, certificate, *shapes.usual_attributes())
+    for others in ([middle.der, rogue.der, idle.der], [rogue.der, idle.der, middle.der, top.der]):
+        found = opened(shapes.beside(shapes.signed_data(info, certificates=[certificate, *others])), root=top)
+        assert found.verdict.signed_ok and found.links == (middle.der,)
+
+
+def test_certificates_that_we_hold_need_not_come_along(ann: Person, eve: Person) -> None:
+    """Neither the signer's nor those on the way; and holding somebody's certificate makes nobody else him."""
+    top = shapes.root("Top")
+    middle = shapes.below(top, "Middle")
+    certificate = shapes.certificate(middle, shapes.spki_of(ann.der), shapes.mailbox(b"ann@inside.test"))
+    info = shapes.signer_info(ann.key, certificate, *shapes.usual_attributes())
+    for sent, known, reasons in (
+        ((), (certificate, middle.der), ()),
+        ((certificate,), (middle.der,), ()),
+        ((certificate,), (), ("unknown-issuer",)),
+        ((), (middle.der,), ("no-certificate",)),
+    ):
+        mail = shapes.beside(shapes.signed_data(info, certificates=sent))
+        found = smime.open(mail, [], [top.der], NOW, ANN, known=known)
+        assert (found.verdict.signed_ok, found.verdict.reasons) == (not reasons, reasons)
+    other = shapes.signer_info(eve.key, certificate, *shapes.usual_attributes(), value=bytes(256))
+    mail = shapes.beside(shapes.signed_data(other))
+    assert smime.open(mail, [], [top.der], NOW, ANN, known=(certificate, middle.der)).verdict.integrity == "bad"
+
+
 def test_threat_5_5_36_whom_nobody_vouches_for_is_told_apart(ann: Person, authority: Authority) -> None:
     """A self-made certificate is handed up with its verdict, never as a trusted one."""
     alone = shapes.certificate(shapes.root("Eve's"), shapes.spki_of(ann.der), shapes.mailbox(b"ann@inside.test"))
