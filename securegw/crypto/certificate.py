@@ -27,7 +27,7 @@ from securegw.mail.errors import BadKey, MailError
 MOST_BYTES = 65_536
 # How many stay parsed; strangers send some of them, and may send large ones.
 KEPT = 1_024
-SHORTEST_RSA = 2048
+SHORTEST_RSA, SHORTEST_CURVE = 2048, 224
 MAIL_USES = {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 PublicKey = (
@@ -200,6 +200,8 @@ def _takes_keys(key: PublicKey | None, usage: x509.KeyUsage | None) -> bool:
     """RFC 8550 4.4.2: RSA transports a key, an elliptic curve agrees on one."""
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size >= SHORTEST_RSA and (usage is None or usage.key_encipherment)
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < SHORTEST_CURVE:
+        return False
     return isinstance(key, AGREEING_KEYS) and (usage is None or usage.key_agreement)
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.verification import (
     ClientVerifier,
     Criticality,
@@ -25,7 +25,16 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from securegw.crypto.certificate import MAIL_USES, ODD, SHORTEST_RSA, Certificate, load, public_key, read_certificate
+from securegw.crypto.certificate import (
+    MAIL_USES,
+    ODD,
+    SHORTEST_CURVE,
+    SHORTEST_RSA,
+    Certificate,
+    load,
+    public_key,
+    read_certificate,
+)
 from securegw.crypto.certified_addresses import beyond_constraints
 from securegw.mail.errors import BadKey
 
@@ -82,6 +91,8 @@ def _weak(der: bytes) -> bool:
         key = public_key(der)
     except BadKey:
         return True
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.key_size < SHORTEST_CURVE
     return isinstance(key, rsa.RSAPublicKey) and (key.key_size < SHORTEST_RSA or key.public_numbers().e < 3)
 
 

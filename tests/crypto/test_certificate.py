@@ -281,8 +281,9 @@ def test_extended_uses(uses: list[ObjectIdentifier], expected: str) -> None:
 
 def test_weak_keys_are_never_good() -> None:
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    der = certificate(mailbox("boss@corp.test"), key=short)
-    assert reason(der) == reason(der, use="encrypt") == "weak-key"
+    for key in (short, ec.generate_private_key(ec.SECP192R1())):
+        made = certificate(mailbox("boss@corp.test"), key=key)
+        assert reason(made) == reason(made, use="encrypt") == "weak-key"
 
 
 def test_an_authority_does_not_write_mail() -> None:

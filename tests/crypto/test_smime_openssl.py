@@ -8,11 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from securegw.crypto import smime
-from securegw.crypto.authority import key_to_pem, to_pem
+from securegw.crypto.authority import key_bytes, key_to_pem, to_pem
 from securegw.mail.address import parse_address
 from securegw.mail.message import read
+from tests.crypto import der_shapes as shapes
 from tests.crypto.people import NOW, Authority, Person
 
 ANN = parse_address("ann@inside.test")
@@ -134,6 +137,28 @@ def test_we_open_what_openssl_encrypts(
 def test_3des_is_still_read(peer: Peer, ann: Person) -> None:
     opened = smime.open(peer.encrypt("-des3", peer.person(ann)[0]), [ann.pair], [], NOW, ANN)
     assert opened.verdict.encrypted == "opened" and opened.raw.endswith(ENTITY)
+
+
+OTHER_CURVES = (ec.BrainpoolP256R1(), ec.BrainpoolP512R1(), ec.SECP256K1())
+
+
+@pytest.mark.parametrize("curve", OTHER_CURVES, ids=lambda one: one.name)
+def test_curves_of_other_authorities(peer: Peer, authority: Authority, mail: bytes, curve: ec.EllipticCurve) -> None:
+    """German authorities issue Brainpool keys; both directions, signed and sealed."""
+    key = ec.generate_private_key(curve)
+    spki = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    name = shapes.mailbox(b"ann@inside.test")
+    person = Person("ann@inside.test", key_bytes(key), shapes.certificate(authority, spki, name, key_usage=0b10001000))
+    signed = smime.sign(mail, person.key, person.der, [], NOW)
+    verify(peer, signed)
+    sealed = smime.encrypt(signed, [person.der], gcm=True)
+    assert peer.cms("-decrypt", "-recip", *peer.person(person), given=sealed).count(b"blood") == 1
+    assert smime.open(sealed, [person.pair], [authority.der], NOW, ANN).verdict.signed_ok
+    theirs = peer.encrypt("-aes256", peer.person(person)[0])
+    assert smime.open(theirs, [person.pair], [], NOW, ANN).raw.endswith(ENTITY)
+    assert smime.open(sign(peer, person, "-md", "sha256"), [], [authority.der], NOW, ANN).verdict.integrity == "good"
 
 
 @pytest.mark.parametrize("digest", [None, "sha1", "sha256", "sha512"])
