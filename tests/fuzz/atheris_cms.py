@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from securegw.crypto import ber, smime
+from securegw.crypto.capabilities import announcement
 from securegw.crypto.certificate import read_certificates
 from securegw.crypto.cms_compressed import decompress
 from securegw.crypto.cms_decrypt import decrypt
-from securegw.crypto.cms_verify import verify
+from securegw.crypto.cms_read import named
+from securegw.crypto.cms_verify import Signature, Signed, verify
 from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
+from securegw.crypto.identifiers import key_identifier
 from securegw.crypto.keyfile import read_private_key
+from securegw.crypto.verdict import weigh
 from securegw.mail.address import parse_address
 from securegw.mail.errors import MailError
 from tests.crypto.der_shapes import compressed
@@ -55,7 +59,7 @@ def seeds() -> list[bytes]:
         *closed,
         sign(CONTENT, *RSA, [CA], NOW, scheme="pss")[0],
         compressed(CONTENT),
-        RSA[1],
+        *(der for _key, der in PAIRS),
         CA,
         b"\x24\x80\x04\x02ab\x24\x80\x04\x01c\0\0\0\0",
     ]
@@ -70,11 +74,23 @@ def try_one(data: bytes) -> None:
         lambda: decompress(data),
         lambda: ber.whole(data).octets(),
         lambda: read_certificates(data),
+        lambda: as_signer(data),
     ):
         with contextlib.suppress(MailError):
             work()
     opened = smime.open(CMS + base64_lines(data), PAIRS, [CA], NOW, ANN)
     assert opened.raw.startswith(HEAD)
+
+
+def as_signer(data: bytes) -> None:
+    """Whoever makes a certificate has its key: the signature is good, whatever the certificate is."""
+    for author in (ANN, None):
+        for chain in ((data,), (data, CA), (RSA[1], data)):
+            signature = Signature("good", "", chain[0])
+            weigh(Signed(CONTENT, (signature,), chain), [CA], NOW, author)
+    named(ber.whole(RSA[1]), (data,))
+    key_identifier(data)
+    announcement(data)
 
 
 def bent(source: random.Random, data: bytes) -> bytes:
