@@ -57,8 +57,9 @@ def open(
     ``strip``: a good signature beside its content comes off too; a bad one always stays, as evidence. ``known`` are
     certificates that we hold, of the author and of authorities: some programs send theirs with the first mail only.
     """
+    means = _Means(keys, roots, at, author, strip, known)
     try:
-        opening = _Opening(read(raw), keys, roots, at, author, strip=strip, known=known)
+        opening = _Opening(read(raw), means)
     except HeaderTooLarge as problem:
         return Opened(raw, verdict=Verdict(reasons=(problem.reason,)))
     for _ in range(layers):
@@ -67,24 +68,25 @@ def open(
     return opening.stopped()
 
 
+@attrs.frozen
+class _Means:
+    """With what a mail is opened, see ``open``."""
+
+    keys: Sequence[tuple[bytes, bytes]] = attrs.field(repr=False)
+    roots: Sequence[bytes]
+    at: float
+    author: Address | None
+    strip: bool
+    known: Sequence[bytes]
+
+
 class _Opening:
     """One mail while its layers come off; ``result`` is always fit to be delivered."""
 
-    def __init__(
-        self,
-        message: Message,
-        keys: Sequence[tuple[bytes, bytes]],
-        roots: Sequence[bytes],
-        at: float,
-        author: Address | None,
-        *,
-        strip: bool,
-        known: Sequence[bytes],
-    ) -> None:
+    def __init__(self, message: Message, means: _Means) -> None:
         self.result = Opened(message.raw)
-        self._message = message
-        self._keys, self._roots, self._at, self._author = keys, roots, at, author
-        self._strip, self._known = strip, known
+        self._came = message.raw
+        self._message, self._means = message, means
 
     def step(self) -> bool:
         """Take off one layer; False if there is no further one, or it must stay."""
@@ -109,13 +111,16 @@ class _Opening:
         return attrs.evolve(verdict, reasons=(*verdict.reasons, *reasons))
 
     def _decrypt(self) -> bool:
-        if self.result.verdict.signed:  # what was signed is only the sealed text
+        signed_outside = self.result.verdict.signed  # what was signed is only the sealed text
+        if signed_outside:
             self._forget_signature()
         try:
-            found = decrypt(decoded(self._message), self._keys)
+            found = decrypt(decoded(self._message), self._means.keys)
             self._go_in(read_entity(found.content), "encrypted", self._opened(found))
         except MailError as problem:
             self._stay(attrs.evolve(self._noted(problem.reason), encrypted="failed"))
+            if signed_outside:
+                self.result = Opened(self._came, verdict=self.result.verdict)
             return False
         return True
 
@@ -136,7 +141,7 @@ class _Opening:
     def _check(self, kind: Kind) -> bool:
         try:
             read_signed = _read_opaque if kind == "opaque" else _read_detached
-            signed, entity = read_signed(self._message, self._known)
+            signed, entity = read_signed(self._message, self._means.known)
             if recognise(entity) == "encrypted":
                 return self._ignore_around(kind, entity)
             return self._weigh(kind, signed, entity)
@@ -149,14 +154,15 @@ class _Opening:
 
         Else one beside the content stays, for the reader's own program.
         """
-        learnt, before = weigh(signed, self._roots, self._at, self._author), self.result.verdict
+        means, before = self._means, self.result.verdict
+        learnt = weigh(signed, means.roots, means.at, means.author)
         verdict = attrs.evolve(
             learnt.verdict,
             encrypted=before.encrypted,
             reasons=(*before.reasons, *learnt.verdict.reasons),
         )
         packed = recognise(entity) == "compressed"
-        comes_off = verdict.integrity == "good" and (kind == "opaque" or packed or self._strip)
+        comes_off = verdict.integrity == "good" and (kind == "opaque" or packed or means.strip)
         if comes_off:
             self._go_in(entity, kind, verdict)
         else:
@@ -177,8 +183,9 @@ class _Opening:
         return False
 
     def _forget_signature(self) -> None:
-        reasons = (*self.result.verdict.reasons, "signature-around-encryption")
-        self.result = Opened(self.result.raw, self.result.layers, Verdict(reasons=reasons))
+        told = self._noted("signature-around-encryption")
+        verdict = Verdict(encrypted=told.encrypted, reasons=told.reasons)
+        self.result = Opened(self.result.raw, self.result.layers, verdict)
 
     def _stay(self, verdict: Verdict, *layers: str) -> None:
         self.result = attrs.evolve(self.result, layers=(*self.result.layers, *layers), verdict=verdict)

@@ -226,6 +226,11 @@ def test_threat_5_5_35_a_good_signature_around_an_unsigned_sealed_mail_makes_it_
         assert found.raw == HEADER + ENTITY
         assert not found.verdict.signed and not found.certificates and not found.announced
         assert "signature-around-encryption" in found.verdict.reasons
+        closed = opened(mail, ann, root=authority)
+        assert (closed.raw, closed.verdict.encrypted, closed.verdict.signed) == (mail, "failed", False)
+        assert not closed.certificates and not closed.layers
+        inside = opened(shapes.cms_mail(encrypt_gcm(part_of(mail), [bob.der])), bob, root=authority)
+        assert (inside.raw, inside.verdict.encrypted) == (HEADER + ENTITY, "opened")
 
 
 # 36 and 2026-29140: what may be learnt
