@@ -33,6 +33,11 @@ class Algorithm:
         """True without parameters, or with the NULL that many programs put in their place."""
         return self.parameters is None or self.parameters.raw == der.NULL
 
+    @property
+    def essence(self) -> tuple[bytes, bytes]:
+        """Equal for the same algorithm, whether or not NULL stands where there are no parameters."""
+        return self.kind, b"" if self.parameters is None or self.bare else self.parameters.raw
+
 
 def algorithm(element: ber.Element) -> Algorithm:
     kind, *parameters = element.expect(der.SEQUENCE).parts(1, 2)

@@ -1,7 +1,8 @@
 """Checks the signatures of CMS SignedData against the content.
 
 Not a judge of who signed (``chain``, ``certificate.speaks_for``): a signature here is good, bad or of a kind that we do
-not know; the table of algorithms is in ``signatures``. RFC 5652 5.4 to 5.6 and 11, RFC 5035 5.4 (which certificate).
+not know; the table of algorithms is in ``signatures``. RFC 5652 5.4 to 5.6 and 11, RFC 5035 5.4 (which certificate),
+RFC 6211 3 (which algorithms).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from securegw.crypto import ber, der, oids
-from securegw.crypto.algorithms import DIGESTS, algorithm
+from securegw.crypto.algorithms import DIGESTS, Algorithm, algorithm
 from securegw.crypto.capabilities import read_capabilities
 from securegw.crypto.certificate import bound_to, public_key
 from securegw.crypto.cms_read import content_info, named
@@ -67,6 +68,7 @@ class _Attributes:
     signed_at: float | None
     announced: tuple[str, ...]
     certificate: bytes | None
+    algorithms: tuple[Algorithm, Algorithm] | None
 
 
 def verify(data: bytes, content: bytes | None, known: Sequence[bytes] = ()) -> Signed:
@@ -139,6 +141,7 @@ class _Checker:
         if digest not in DIGESTS:
             return attrs.evolve(about, state="bad", reason="weak-digest")
         wrong = self._wrong_content(attributes, digest) or _wrong_certificate(certificate, attributes, how.kind)
+        wrong = wrong or _wrong_algorithms(attributes, algorithm(digest_field), how)
         if wrong:
             return attrs.evolve(about, state="bad", reason=wrong)
         over = attributes.signed if attributes else self._content
@@ -175,6 +178,14 @@ def _wrong_certificate(certificate: bytes, attributes: _Attributes | None, how: 
     return ""
 
 
+def _wrong_algorithms(attributes: _Attributes | None, digest: Algorithm, how: Algorithm) -> str:
+    """What is named outside of the signature must be what the signer has named inside, if he has (RFC 6211 3)."""
+    if attributes is None or attributes.algorithms is None:
+        return ""
+    inside = [one.essence for one in attributes.algorithms]
+    return "" if inside == [digest.essence, how.essence] else "other-algorithm"
+
+
 def _about(certificate: bytes, attributes: _Attributes | None) -> Signature:
     if attributes is None:
         return Signature("bad", "", certificate)
@@ -194,7 +205,7 @@ def _attributes(field: ber.Element) -> _Attributes:
     signed_at = _only(found, oids.SIGNING_TIME)
     capabilities = _only(found, oids.CAPABILITIES)
     content_type, digest = _only(found, oids.CONTENT_TYPE), _only(found, oids.MESSAGE_DIGEST)
-    certificate = _only(found, oids.SIGNING_CERTIFICATE_V2)
+    certificate, algorithms = _only(found, oids.SIGNING_CERTIFICATE_V2), _only(found, oids.ALGORITHM_PROTECTION)
     return _Attributes(
         # The signature goes over the SET, not over the [0] that is sent (RFC 5652 5.4).
         signed=b"\x31" + field.raw[1:],
@@ -203,6 +214,7 @@ def _attributes(field: ber.Element) -> _Attributes:
         signed_at=_read_time(signed_at) if signed_at else None,
         announced=read_capabilities(capabilities) if capabilities else (),
         certificate=_certificate_hash(certificate) if certificate else None,
+        algorithms=_algorithms(algorithms) if algorithms else None,
     )
 
 
@@ -220,6 +232,12 @@ def _read_time(element: ber.Element) -> float:
     # Two digits are 1950 to 2049.
     century = int(found[1]) if found[1] else 20 if year < 50 else 19
     return datetime(century * 100 + year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+
+
+def _algorithms(attribute: ber.Element) -> tuple[Algorithm, Algorithm]:
+    """CMSAlgorithmProtection (RFC 6211 2): the digest, and at [1] the signature."""
+    digest, how = attribute.expect(der.SEQUENCE).parts(2, 2)
+    return algorithm(digest), algorithm(how.expect(0xA1)._replace(tag=der.SEQUENCE))
 
 
 def _certificate_hash(attribute: ber.Element) -> bytes | None:

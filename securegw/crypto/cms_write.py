@@ -2,7 +2,7 @@
 
 Not the mail around it (``smime``) and not the algorithms (``signatures``, ``key_transport``, ``key_agreement``,
 ``content_ciphers``). What stays the same for a certificate is made once and kept; a large content is copied once, when
-everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate).
+everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate), RFC 6211 (algorithm protection).
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ def sign(
 ) -> tuple[bytes, str]:
     """SignedData with or without its content, and the digest as ``micalg`` calls it (RFC 8551 3.5.3.2)."""
     signer = _signer(certificate, tuple(chain), scheme)
-    key, how = _key_and_way(key_der, signer.scheme)
+    key, how, protection = _key_and_way(key_der, signer.scheme)
     attributes = sorted(
         (
             *signer.attributes,
+            protection,
             attribute(oids.SIGNING_TIME, der.time(at)),
             attribute(oids.MESSAGE_DIGEST, der.octets(_hashed(how.digest.hash, content))),
         )
@@ -102,9 +103,12 @@ def sign(
 
 
 @lru_cache(maxsize=256)
-def _key_and_way(key_der: bytes, scheme: Scheme) -> tuple[PrivateKey, Signing]:
+def _key_and_way(key_der: bytes, scheme: Scheme) -> tuple[PrivateKey, Signing, bytes]:
+    """The key, how it signs, and the attribute that binds this to the signature (RFC 6211 2)."""
     key = load_key(key_der)
-    return key, signing_of(key, scheme)
+    how = signing_of(key, scheme)
+    both = der.sequence(how.digest.identifier, b"\xa1" + how.identifier[1:])
+    return key, how, attribute(oids.ALGORITHM_PROTECTION, both)
 
 
 def _inside(content: bytes, *, detached: bool) -> tuple[bytes, ...]:

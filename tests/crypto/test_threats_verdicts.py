@@ -219,6 +219,26 @@ def certificate_named_otherwise_inside(cast: Cast) -> bytes:
     return cast.signed(cast.info(KIND, DIGEST, inside))
 
 
+def _protection(digest: bytes, how: bytes) -> bytes:
+    both = der.sequence(der.algorithm(digest), b"\xa1" + der.algorithm(how, der.NULL)[1:])
+    return attribute(oids.ALGORITHM_PROTECTION, both)
+
+
+@case
+def good_with_algorithms_named_inside(cast: Cast) -> bytes:
+    return cast.signed(cast.info(KIND, DIGEST, _protection(oids.SHA256, oids.RSA_SHA256)))
+
+
+@case
+def digest_named_otherwise_inside(cast: Cast) -> bytes:
+    return cast.signed(cast.info(KIND, DIGEST, _protection(oids.SHA512, oids.RSA_SHA256)))
+
+
+@case
+def signature_named_otherwise_inside(cast: Cast) -> bytes:
+    return cast.signed(cast.info(KIND, DIGEST, _protection(oids.SHA256, oids.RSA_SHA512)))
+
+
 @case
 def signed_in_the_future(cast: Cast) -> bytes:
     return cast.signed(cast.info(KIND, DIGEST, attribute(oids.SIGNING_TIME, der.time(NOW + 7_200))))
