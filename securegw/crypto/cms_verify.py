@@ -1,8 +1,8 @@
 """Checks the signatures of CMS SignedData against the content.
 
-Not a judge of who signed (``chain``, ``certificate.speaks_for``): a signature here is good, bad or of a kind that we do
-not know; the table of algorithms is in ``signatures``. RFC 5652 5.4 to 5.6 and 11, RFC 5035 5.4 (which certificate),
-RFC 6211 3 (which algorithms).
+Not a judge of who signed (``chain``, ``certificate.speaks_for``): a signature here is good, bad or of a kind that we
+do not know; the table of algorithms is in ``signatures``. RFC 5652 5.4 to 5.6 and 11, RFC 5035 5.4 (which
+certificate), RFC 6211 3 (which algorithms).
 """
 
 from __future__ import annotations
