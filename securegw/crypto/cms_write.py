@@ -2,7 +2,8 @@
 
 Not the mail around it (``smime``) and not the algorithms (``signatures``, ``key_transport``, ``key_agreement``,
 ``content_ciphers``). What stays the same for a certificate is made once and kept; a large content is copied once, when
-everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate), RFC 6211 (algorithm protection).
+everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate), RFC 6211
+(algorithm protection).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey, BrokenCarrier, MailError
-from tests.fuzz import atheris_cms
+from tests.fuzz import atheris_cms, atheris_mime
 
 NOW = 1_790_000_000.0
 ANN = parse_address("ann@inside.test")
@@ -88,6 +88,14 @@ CRASHES = sorted((Path(__file__).parent.parent / "vectors" / "cms" / "crashes").
 @pytest.mark.parametrize("file", CRASHES, ids=lambda file: file.stem)
 def test_what_once_crashed_ends_well(file: Path) -> None:
     atheris_cms.try_one(file.read_bytes())
+
+
+def test_the_walkers_fuzzer_without_its_engine() -> None:
+    """Random mails made of the words of MIME, taken apart and put together."""
+    for number in range(300):
+        source = random.Random(number)
+        lines = source.choices(atheris_mime.WORDS, k=source.randrange(1, 25))
+        atheris_mime.try_one(source.choice((b"\r\n", b"\n", b"")).join(lines))
 
 
 def test_the_fuzzer_without_its_engine() -> None:
