@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from securegw.crypto import smime
 from securegw.crypto.certificate import load
 from securegw.crypto.cms_write import encrypt_cbc
-from securegw.crypto.entity import base64_lines
+from securegw.crypto.entity import base64_lines, canonical
 from securegw.crypto.keyfile import load_key
 from securegw.mail.address import parse_address
 from securegw.mail.errors import NoProtection
@@ -370,3 +370,19 @@ def test_binary_and_folded_transfer(bob: Person) -> None:
     assert opened(head + b"binary\r\n\r\n" + der, bob).raw == HEADER + HTML
     one_line = head + b"BASE64\r\n\r\n" + base64.b64encode(der)
     assert opened(one_line, bob).raw == HEADER + HTML
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b"", b""),
+        (b"a\r\nb\r\n", b"a\r\nb\r\n"),
+        (b"a\nb", b"a\r\nb"),
+        (b"a\rb\nc", b"a\r\nb\r\nc"),
+        (b"\r\r\n\n", b"\r\n\r\n\r\n"),
+        (b"a\n\rb", b"a\r\n\r\nb"),
+        (b"a\r", b"a\r\n"),
+    ],
+)
+def test_every_line_end_becomes_crlf(text: bytes, wanted: bytes) -> None:
+    assert canonical(text) == wanted
