@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from securegw.crypto import smime
 from securegw.crypto.certificate import load
 from securegw.crypto.cms_write import encrypt_cbc
-from securegw.crypto.entity import base64_lines, canonical
+from securegw.crypto.entity import STEP, base64_lines, canonical
 from securegw.crypto.keyfile import load_key
 from securegw.mail.address import parse_address
 from securegw.mail.errors import NoProtection
@@ -386,3 +386,13 @@ def test_binary_and_folded_transfer(bob: Person) -> None:
 )
 def test_every_line_end_becomes_crlf(text: bytes, wanted: bytes) -> None:
     assert canonical(text) == wanted
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, STEP - 1, STEP, STEP + 1, 3 * STEP + 57])
+def test_base64_at_every_seam(size: int) -> None:
+    data = bytes(number % 251 for number in range(size))
+    text = base64_lines(data, before=b"head\r\n")
+    assert text.startswith(b"head\r\n") and text.endswith(b"\r\n")
+    lines = text.removeprefix(b"head\r\n").split(b"\r\n")[:-1]
+    assert base64.b64decode(b"".join(lines), validate=True) == data
+    assert all(len(line) == 76 for line in lines[:-1]) and all(1 <= len(line) <= 76 for line in lines)
