@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from securegw.crypto.certificate import load
-from securegw.crypto.keyfile import PrivateKey, key_bytes, load_key
+from securegw.crypto.keyfile import PrivateKey, SigningKey, key_bytes, load_key, load_signing_key
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey
 
@@ -59,11 +59,17 @@ def make_key(kind: str) -> PrivateKey:
     return make()
 
 
+def make_authority_key(kind: str) -> SigningKey:
+    """A new private key for an authority, of one of AUTHORITY_KINDS."""
+    key = make_key(kind) if kind in AUTHORITY_KINDS else None
+    if not isinstance(key, SigningKey):
+        raise BadKey(f"An authority has a key of one of these kinds: {', '.join(AUTHORITY_KINDS)}.")
+    return key
+
+
 def make_authority(name: str, *, years: int, now: float, kind: str = "rsa-3072") -> tuple[bytes, bytes]:
     """A self-signed authority that issues end certificates only: (private key, certificate)."""
-    if kind not in AUTHORITY_KINDS:
-        raise BadKey(f"An authority has a key of one of these kinds: {', '.join(AUTHORITY_KINDS)}.")
-    key = make_key(kind)
+    key = make_authority_key(kind)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_LIMIT])])
     builder = (
         _builder(subject, subject, key, now, years * 365.25)
@@ -93,7 +99,7 @@ def issue(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(mailbox)]), critical=False)
     )
-    return key_bytes(key), _signed(builder, load_key(authority_key))
+    return key_bytes(key), _signed(builder, load_signing_key(authority_key))
 
 
 def make_tls(
@@ -116,7 +122,7 @@ def make_tls(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
     )
-    return key_bytes(key), _signed(builder, load_key(authority_key))
+    return key_bytes(key), _signed(builder, load_signing_key(authority_key))
 
 
 def to_pem(der: bytes) -> bytes:
@@ -161,9 +167,7 @@ def _builder(
     )
 
 
-def _signed(builder: x509.CertificateBuilder, key: PrivateKey) -> bytes:
-    if isinstance(key, x25519.X25519PrivateKey | x448.X448PrivateKey):
-        raise BadKey("This kind of key cannot sign certificates.")
+def _signed(builder: x509.CertificateBuilder, key: SigningKey) -> bytes:
     digest = None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
     return builder.sign(key, digest).public_bytes(serialization.Encoding.DER)
 

@@ -16,14 +16,10 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from securegw.crypto.certificate import Certificate, load, public_key, read_certificate
 from securegw.mail.errors import BadKey
 
-PrivateKey = (
-    rsa.RSAPrivateKey
-    | ec.EllipticCurvePrivateKey
-    | ed25519.Ed25519PrivateKey
-    | ed448.Ed448PrivateKey
-    | x25519.X25519PrivateKey
-    | x448.X448PrivateKey
+SigningKey = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 )
+PrivateKey = SigningKey | x25519.X25519PrivateKey | x448.X448PrivateKey
 DER = serialization.Encoding.DER
 
 
@@ -35,6 +31,14 @@ def load_key(key_der: bytes) -> PrivateKey:
     except Exception as problem:  # wrong form, wrong kind, encrypted: the library has an error for each
         raise BadKey(detail=f"private key: {type(problem).__name__}") from None
     return _usable(key)
+
+
+def load_signing_key(key_der: bytes) -> SigningKey:
+    """The same for what only signs; raises BadKey for a key that can merely agree on another one."""
+    key = load_key(key_der)
+    if not isinstance(key, SigningKey):
+        raise BadKey("This kind of key cannot sign.")
+    return key
 
 
 def read_private_key(data: bytes, password: bytes | None = None) -> bytes:
