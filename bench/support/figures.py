@@ -103,7 +103,8 @@ def _table(rows: Sequence[Row], peer: str) -> list[str]:
     cells = [head]
     for row in rows:
         figures = [f"{row.median(field):{form}}" for _, field, form in columns]
-        rate, times = f"{row.median('per_second'):.0f}", f"{ratio(row, base, 'per_second'):.2f}"
+        each = row.median("per_second")
+        rate, times = f"{each:.0f}" if each >= 10 else f"{each:.2f}", f"{ratio(row, base, 'per_second'):.2f}"
         cells.append([row.server, rate, times, *figures, f"{ratio(row, base, 'cpu_ms'):.2f}"])
     return _drawn(f"{rows[0].load} (compared with {peer})", cells)
 

@@ -5,37 +5,71 @@ Not a judge of certificates (``chain``) and not the order of a certificate from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from securegw.crypto.certificate import load
-from securegw.crypto.keyfile import PrivateKey, key_bytes, load_key
+from securegw.crypto.keyfile import PrivateKey, SigningKey, key_bytes, load_key, load_signing_key
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey
 
 # A clock that is a little late shall not find a new certificate "not yet valid".
 GRACE = timedelta(hours=1)
+# What every program, and our own path validation, follows.
+AUTHORITY_KINDS = ("rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521")
 NAME_LIMIT = 64  # RFC 5280 A.1 ub-common-name
 
 
+def _rsa(size: int) -> Callable[[], PrivateKey]:
+    return lambda: rsa.generate_private_key(public_exponent=65537, key_size=size)
+
+
+def _curve(curve: ec.EllipticCurve) -> Callable[[], PrivateKey]:
+    return lambda: ec.generate_private_key(curve)
+
+
+KEY_KINDS: Mapping[str, Callable[[], PrivateKey]] = MappingProxyType(
+    {
+        "rsa-2048": _rsa(2048),
+        "rsa-3072": _rsa(3072),
+        "rsa-4096": _rsa(4096),
+        "p-256": _curve(ec.SECP256R1()),
+        "p-384": _curve(ec.SECP384R1()),
+        "p-521": _curve(ec.SECP521R1()),
+        "ed25519": ed25519.Ed25519PrivateKey.generate,
+        "ed448": ed448.Ed448PrivateKey.generate,
+        "x25519": x25519.X25519PrivateKey.generate,
+        "x448": x448.X448PrivateKey.generate,
+    }
+)
+
+
 def make_key(kind: str) -> PrivateKey:
-    """A new private key: rsa-2048, rsa-3072, rsa-4096 or p-256."""
-    if kind in ("rsa-2048", "rsa-3072", "rsa-4096"):
-        return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[4:]))
-    if kind == "p-256":
-        return ec.generate_private_key(ec.SECP256R1())
-    raise BadKey(f"There is no kind of key called {kind!r}; there are rsa-2048, rsa-3072, rsa-4096 and p-256.")
+    """A new private key of one of KEY_KINDS."""
+    make = KEY_KINDS.get(kind)
+    if make is None:
+        raise BadKey(f"There is no kind of key called {kind!r}; there are {', '.join(KEY_KINDS)}.")
+    return make()
+
+
+def make_authority_key(kind: str) -> SigningKey:
+    """A new private key for an authority, of one of AUTHORITY_KINDS."""
+    key = make_key(kind) if kind in AUTHORITY_KINDS else None
+    if not isinstance(key, SigningKey):
+        raise BadKey(f"An authority has a key of one of these kinds: {', '.join(AUTHORITY_KINDS)}.")
+    return key
 
 
 def make_authority(name: str, *, years: int, now: float, kind: str = "rsa-3072") -> tuple[bytes, bytes]:
     """A self-signed authority that issues end certificates only: (private key, certificate)."""
-    key = make_key(kind)
+    key = make_authority_key(kind)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_LIMIT])])
     builder = (
         _builder(subject, subject, key, now, years * 365.25)
@@ -58,17 +92,14 @@ def issue(
     """A certificate for one mail address, to sign and to be encrypted to: (private key, certificate)."""
     mailbox = str(parse_address(address))
     key = make_key(kind)
-    rsa_key = isinstance(key, rsa.RSAPrivateKey)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (name or mailbox)[:NAME_LIMIT])])
     builder = (
         _below(authority_der, subject, key, now, days)
-        .add_extension(
-            _usage(digital_signature=True, key_encipherment=rsa_key, key_agreement=not rsa_key), critical=True
-        )
+        .add_extension(_usage_of(key), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(mailbox)]), critical=False)
     )
-    return key_bytes(key), _signed(builder, load_key(authority_key))
+    return key_bytes(key), _signed(builder, load_signing_key(authority_key))
 
 
 def make_tls(
@@ -91,7 +122,7 @@ def make_tls(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
     )
-    return key_bytes(key), _signed(builder, load_key(authority_key))
+    return key_bytes(key), _signed(builder, load_signing_key(authority_key))
 
 
 def to_pem(der: bytes) -> bytes:
@@ -136,9 +167,20 @@ def _builder(
     )
 
 
-def _signed(builder: x509.CertificateBuilder, key: PrivateKey) -> bytes:
-    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+def _signed(builder: x509.CertificateBuilder, key: SigningKey) -> bytes:
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
     return builder.sign(key, digest).public_bytes(serialization.Encoding.DER)
+
+
+def _usage_of(key: PrivateKey) -> x509.KeyUsage:
+    """What a key of this kind can do (RFC 8550 4.4.2, RFC 8410 5)."""
+    return _usage(
+        digital_signature=not isinstance(key, x25519.X25519PrivateKey | x448.X448PrivateKey),
+        key_encipherment=isinstance(key, rsa.RSAPrivateKey),
+        key_agreement=isinstance(
+            key, ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | x448.X448PrivateKey
+        ),
+    )
 
 
 def _usage(

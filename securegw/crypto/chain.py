@@ -13,7 +13,8 @@ from typing import Literal
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.verification import (
     ClientVerifier,
     Criticality,
@@ -24,7 +25,17 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from securegw.crypto.certificate import MAIL_USES, SHORTEST_RSA, Certificate, load, public_key
+from securegw.crypto.certificate import (
+    MAIL_USES,
+    ODD,
+    SHORTEST_CURVE,
+    SHORTEST_RSA,
+    Certificate,
+    load,
+    public_key,
+    read_certificate,
+)
+from securegw.crypto.certified_addresses import beyond_constraints
 from securegw.mail.errors import BadKey
 
 MOST_CHAIN = 50
@@ -34,10 +45,11 @@ DEPTH = 6
 @attrs.frozen
 class Trust:
     """``reason`` is one word: good, pinned, or what is wrong: expired, not-yet-valid, wrong-use, weak-key,
-    unknown-issuer, bad-chain."""
+    unknown-issuer, bad-chain. ``links`` are the authorities on the way that was found, without its two ends."""
 
     good: bool
     reason: str
+    links: tuple[bytes, ...] = attrs.field(default=(), eq=False, repr=False)
 
     @property
     def unknown(self) -> bool:
@@ -79,26 +91,39 @@ def _weak(der: bytes) -> bool:
         key = public_key(der)
     except BadKey:
         return True
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.key_size < SHORTEST_CURVE
     return isinstance(key, rsa.RSAPublicKey) and (key.key_size < SHORTEST_RSA or key.public_numbers().e < 3)
 
 
 def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float) -> Trust:
-    between = _readable(chain)
+    between, leaf = _readable(chain), load(certificate.der)
     try:
-        _verifier(roots, int(at)).verify(load(certificate.der), between)
+        path = _verifier(roots, int(at)).verify(leaf, between).chain
     except VerificationError:
-        known = _leads_to(load(certificate.der), between, roots)
+        known = _leads_to(leaf, between, roots)
         return Trust(False, "bad-chain" if known else "unknown-issuer")
-    except ValueError:  # a certificate whose extensions cannot be parsed
+    except ODD:  # a certificate whose extensions cannot be parsed
         return Trust(False, "bad-chain")
-    return Trust(True, "good")
+    if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
+        return Trust(False, "bad-chain")
+    return Trust(True, "good", tuple(one.public_bytes(serialization.Encoding.DER) for one in path[1:-1]))
+
+
+def _constrains(authority: x509.Certificate) -> bool:
+    """An authority that may name only some; the verifier sees to it for the ordinary form of addresses alone."""
+    try:
+        authority.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return True
 
 
 def _readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
     found = []
     for der in chain[:MOST_CHAIN]:
         try:
-            found.append(load(der))
+            found.append(load(read_certificate(der).der))
         except BadKey:
             continue
     return found

@@ -1,60 +1,57 @@
 """Checks the signatures of CMS SignedData against the content.
 
-Not a judge of who signed (``chain``, ``certificate.speaks_for``): a signature here is good, bad or of a kind that we do
-not know. RFC 5652 5.4 to 5.6 and 11, RFC 4056 (RSA-PSS), RFC 5754 (SHA-2, ECDSA), RFC 8419 (Ed25519).
+Not a judge of who signed (``chain``, ``certificate.speaks_for``): a signature here is good, bad or of a kind that we
+do not know; the table of algorithms is in ``signatures``. RFC 5652 5.4 to 5.6 and 11, RFC 5035 5.4 (which
+certificate), RFC 6211 3 (which algorithms).
 """
 
 from __future__ import annotations
 
-import calendar
+import hashlib
 import hmac
-import time
+import re
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from datetime import UTC, datetime
 
 import attrs
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from securegw.crypto import ber, der
-from securegw.crypto.certificate import PublicKey, public_key
-from securegw.crypto.cms_read import DIGESTS, Algorithm, Digest, algorithm, content_info, digest_of, named
+from securegw.crypto import ber, der, oids
+from securegw.crypto.algorithms import DIGESTS, Algorithm, algorithm
+from securegw.crypto.capabilities import read_capabilities
+from securegw.crypto.certificate import bound_to, public_key
+from securegw.crypto.cms_read import content_info, named
+from securegw.crypto.signatures import State, check_value
 from securegw.mail.errors import MailError, NotExamined
 
 MOST_CERTIFICATES = 50
 MOST_CERTIFICATE_BYTES = 65_536
 MOST_SIGNERS = 10
-
-State = Literal["good", "bad", "unknown"]
-
-# Signature algorithms that name their hash, and must name the one that is used (RFC 5754 3.2, 3.3).
-NAMED_DIGESTS = {
-    der.RSA_SHA256: der.SHA256,
-    der.RSA_SHA384: der.SHA384,
-    der.RSA_SHA512: der.SHA512,
-    der.ECDSA_SHA256: der.SHA256,
-    der.ECDSA_SHA384: der.SHA384,
-    der.ECDSA_SHA512: der.SHA512,
-}
-RSA_KINDS = (der.RSA, der.RSA_SHA256, der.RSA_SHA384, der.RSA_SHA512)
-ECDSA_KINDS = (der.ECDSA_SHA256, der.ECDSA_SHA384, der.ECDSA_SHA512)
+TIME = re.compile(rb"(\d\d)?(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 
 
 @attrs.frozen
 class Signature:
-    """One signer's signature; ``reason`` is a word for what is wrong with it, ``signed_at`` what he says."""
+    """One signer's signature; ``reason`` is a word for what is wrong with it, ``signed_at`` what he says.
+
+    ``announced`` is what his program says that it opens, in the words of ``capabilities``.
+    """
 
     state: State
     reason: str
     certificate: bytes | None = None
     signed_at: float | None = None
-    gcm: bool = False
+    announced: tuple[str, ...] = ()
+
+    @property
+    def gcm(self) -> bool:
+        return "aes-256-gcm" in self.announced
 
 
 @attrs.frozen
 class Signed:
-    """``content`` is what was signed, ``certificates`` what came along, in the order in which they came."""
+    """``content`` is what was signed, ``certificates`` what came along, in its order, and what was known before."""
 
     content: bytes = attrs.field(repr=False)
     signatures: tuple[Signature, ...]
@@ -69,13 +66,16 @@ class _Attributes:
     content_type: bytes | None
     digest: bytes | None
     signed_at: float | None
-    gcm: bool
+    announced: tuple[str, ...]
+    certificate: bytes | None
+    algorithms: tuple[Algorithm, Algorithm] | None
 
 
-def verify(data: bytes, content: bytes | None) -> Signed:
+def verify(data: bytes, content: bytes | None, known: Sequence[bytes] = ()) -> Signed:
     """Check all signatures: over ``content`` if it is given (detached), else over the content inside.
 
-    Raises NotExamined if this is not SignedData at all; whatever is wrong with one signature is told by its state.
+    ``known`` are certificates that need not come along. Raises NotExamined if this is not SignedData at all; whatever
+    is wrong with one signature is told by its state.
     """
     kind, signed_data = content_info(data)
     if kind != "signed":
@@ -89,7 +89,7 @@ def verify(data: bytes, content: bytes | None) -> Signed:
         if not inside:
             raise NotExamined(detail="CMS: no content")
         content = inside[0].expect(0xA0).parts(1, 1)[0].octets()
-    certificates = tuple(_certificates(others))
+    certificates = (*_certificates(others), *known)
     checker = _Checker(content_type.raw, content, certificates)
     infos = others[-1].expect(der.SET).parts(0, MOST_SIGNERS)
     return Signed(content, tuple(checker.check(info) for info in infos), certificates)
@@ -140,19 +140,20 @@ class _Checker:
         about = _about(certificate, attributes)
         if digest not in DIGESTS:
             return attrs.evolve(about, state="bad", reason="weak-digest")
-        wrong = self._wrong_content(attributes, digest)
+        wrong = self._wrong_content(attributes, digest) or _wrong_certificate(certificate, attributes, how.kind)
+        wrong = wrong or _wrong_algorithms(attributes, algorithm(digest_field), how)
         if wrong:
             return attrs.evolve(about, state="bad", reason=wrong)
         over = attributes.signed if attributes else self._content
-        state, reason = _check_value(public_key(certificate), how, digest, value, over)
+        state, reason = check_value(public_key(certificate), how, digest, value, over)
         return attrs.evolve(about, state=state, reason=reason)
 
     def _wrong_content(self, attributes: _Attributes | None, digest: bytes) -> str:
+        if self._content_type != oids.DATA:  # a mail is data and nothing else (RFC 8551 2.4.2)
+            return "content-type"
         if attributes is None:
-            # Without attributes only plain data may be signed (RFC 5652 5.3), and data that could itself be taken for
-            # attributes never: it may be the attributes of another mail's signature.
-            plain = self._content_type == der.DATA and self._content[:1] != b"\x31"
-            return "" if plain else "no-attributes"
+            # Data that could itself be taken for attributes: it may be those of another mail's signature.
+            return "no-attributes" if self._content[:1] == b"\x31" else ""
         if attributes.content_type != self._content_type:
             return "content-type"
         if not hmac.compare_digest(attributes.digest or b"", self._digest(digest)):
@@ -161,16 +162,34 @@ class _Checker:
 
     def _digest(self, kind: bytes) -> bytes:
         if kind not in self._digests:
-            work = hashes.Hash(DIGESTS[kind])
+            work = hashes.Hash(DIGESTS[kind].hash)
             work.update(self._content)
             self._digests[kind] = work.finalize()
         return self._digests[kind]
 
 
+def _wrong_certificate(certificate: bytes, attributes: _Attributes | None, how: bytes) -> str:
+    """A key that is bound to PSS signs no other way (RFC 4055 1.2); the certificate may be named once more inside."""
+    if bound_to(certificate) == "pss" and how != oids.RSA_PSS:
+        return "wrong-scheme"
+    named_inside = attributes.certificate if attributes else None
+    if named_inside is not None and not hmac.compare_digest(named_inside, hashlib.sha256(certificate).digest()):
+        return "other-certificate"
+    return ""
+
+
+def _wrong_algorithms(attributes: _Attributes | None, digest: Algorithm, how: Algorithm) -> str:
+    """What is named outside of the signature must be what the signer has named inside, if he has (RFC 6211 3)."""
+    if attributes is None or attributes.algorithms is None:
+        return ""
+    inside = [one.essence for one in attributes.algorithms]
+    return "" if inside == [digest.essence, how.essence] else "other-algorithm"
+
+
 def _about(certificate: bytes, attributes: _Attributes | None) -> Signature:
     if attributes is None:
         return Signature("bad", "", certificate)
-    return Signature("bad", "", certificate, attributes.signed_at, attributes.gcm)
+    return Signature("bad", "", certificate, attributes.signed_at, attributes.announced)
 
 
 def _attributes(field: ber.Element) -> _Attributes:
@@ -183,16 +202,19 @@ def _attributes(field: ber.Element) -> _Attributes:
         if kind.raw in found:
             raise ValueError("an attribute twice")
         found[kind.raw] = values.expect(der.SET)
-    signed_at = _only(found, der.SIGNING_TIME)
-    capabilities = _only(found, der.CAPABILITIES)
-    content_type, digest = _only(found, der.CONTENT_TYPE), _only(found, der.MESSAGE_DIGEST)
+    signed_at = _only(found, oids.SIGNING_TIME)
+    capabilities = _only(found, oids.CAPABILITIES)
+    content_type, digest = _only(found, oids.CONTENT_TYPE), _only(found, oids.MESSAGE_DIGEST)
+    certificate, algorithms = _only(found, oids.SIGNING_CERTIFICATE_V2), _only(found, oids.ALGORITHM_PROTECTION)
     return _Attributes(
         # The signature goes over the SET, not over the [0] that is sent (RFC 5652 5.4).
         signed=b"\x31" + field.raw[1:],
         content_type=content_type.raw if content_type else None,
         digest=digest.octets() if digest else None,
         signed_at=_read_time(signed_at) if signed_at else None,
-        gcm=capabilities is not None and _takes_gcm(capabilities),
+        announced=read_capabilities(capabilities) if capabilities else (),
+        certificate=_certificate_hash(certificate) if certificate else None,
+        algorithms=_algorithms(algorithms) if algorithms else None,
     )
 
 
@@ -202,59 +224,30 @@ def _only(found: dict[bytes, ber.Element], kind: bytes) -> ber.Element | None:
 
 
 def _read_time(element: ber.Element) -> float:
-    text = element.content.decode("ascii")
-    form = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}.get(element.tag)
-    if form is None:
+    """UTCTime or GeneralizedTime in the one form that DER has (RFC 5652 11.3)."""
+    found = TIME.fullmatch(element.content)
+    if found is None or element.tag != (0x17 if found[1] is None else 0x18):
         raise ValueError("not a time")
-    parsed = time.strptime(text, form)
-    # Two digits are 1950 to 2049 (RFC 5652 11.3); the standard library parts them at 1969.
-    year = parsed.tm_year - 100 if element.tag == 0x17 and parsed.tm_year >= 2050 else parsed.tm_year
-    return calendar.timegm((year, *parsed[1:6]))
+    year, month, day, hour, minute, second = (int(digits) for digits in found.groups()[1:])
+    # Two digits are 1950 to 2049.
+    century = int(found[1]) if found[1] else 20 if year < 50 else 19
+    return datetime(century * 100 + year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
 
 
-def _takes_gcm(capabilities: ber.Element) -> bool:
-    try:
-        return any(algorithm(one).kind == der.AES256_GCM for one in capabilities.parts(0, 64))
-    except NotExamined:
-        return False
+def _algorithms(attribute: ber.Element) -> tuple[Algorithm, Algorithm]:
+    """CMSAlgorithmProtection (RFC 6211 2): the digest, and at [1] the signature."""
+    digest, how = attribute.expect(der.SEQUENCE).parts(2, 2)
+    return algorithm(digest), algorithm(how.expect(0xA1)._replace(tag=der.SEQUENCE))
 
 
-def _check_value(key: PublicKey, how: Algorithm, digest: bytes, value: bytes, over: bytes) -> tuple[State, str]:
-    if NAMED_DIGESTS.get(how.kind, digest) != digest:
-        return "bad", "two-digests"
-    if how.kind != der.RSA_PSS and how.parameters is not None and how.parameters.raw != der.NULL:
-        return "bad", "malformed"
-    try:
-        known = _verify_by_kind(key, how, DIGESTS[digest], value, over)
-    except InvalidSignature:
-        return "bad", "wrong-signature"
-    return ("good", "") if known else ("unknown", "unknown-algorithm")
-
-
-def _verify_by_kind(key: PublicKey, how: Algorithm, digest: Digest, value: bytes, over: bytes) -> bool:
-    """Raises InvalidSignature; False if key and algorithm are no pair that we know."""
-    if isinstance(key, rsa.RSAPublicKey) and how.kind in RSA_KINDS:
-        key.verify(value, over, padding.PKCS1v15(), digest)
-    elif isinstance(key, rsa.RSAPublicKey) and how.kind == der.RSA_PSS:
-        scheme, named_digest = _pss(how)
-        key.verify(value, over, scheme, named_digest)
-    elif isinstance(key, ec.EllipticCurvePublicKey) and how.kind in ECDSA_KINDS:
-        key.verify(value, over, ec.ECDSA(digest))
-    elif isinstance(key, ed25519.Ed25519PublicKey) and how.kind == der.ED25519:
-        key.verify(value, over)
-    else:
-        return False
-    return True
-
-
-def _pss(how: Algorithm) -> tuple[padding.PSS, hashes.HashAlgorithm]:
-    """RFC 4056 3; SHA-1, which the parameters mean when they are absent, is never good."""
-    digest = digest_of(how.parameters, 0xA0)
-    mask = digest_of(how.parameters, 0xA1, inside=True)
-    if isinstance(digest, hashes.SHA1) or isinstance(mask, hashes.SHA1):
-        raise InvalidSignature
-    fields = how.needed(der.SEQUENCE).parts(0, 4)
-    salt = next((one.parts(1, 1)[0].number() for one in fields if one.tag == 0xA2), 20)
-    if not 0 <= salt <= 512:
-        raise InvalidSignature
-    return padding.PSS(padding.MGF1(mask), salt), digest
+def _certificate_hash(attribute: ber.Element) -> bytes | None:
+    """ESSCertIDv2 of the signer (RFC 5035 4): its hash if that is SHA-256, which is meant where none is named."""
+    signers = attribute.expect(der.SEQUENCE).parts(1, 2)[0].expect(der.SEQUENCE)
+    fields = signers.parts(1)[0].expect(der.SEQUENCE).parts(1, 3)
+    if fields[0].tag == der.SEQUENCE:
+        if algorithm(fields[0]).kind != oids.SHA256:
+            return None
+        fields = fields[1:]
+    if not fields:
+        raise NotExamined(detail="CMS: no certificate hash")
+    return fields[0].expect(der.OCTETS).content

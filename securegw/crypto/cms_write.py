@@ -1,47 +1,38 @@
-"""Writes CMS: detached signatures and encrypted contents, its DER by hand.
+"""Writes CMS: signatures, detached or around their content, and encrypted contents, its DER by hand.
 
-Not the mail around it (``smime``). What stays the same for a certificate is made once and kept. RFC 5652 5 and 6,
-RFC 5083 (AuthEnvelopedData), RFC 5084 (AES-GCM), RFC 5753 (elliptic curves), RFC 5035 (signing certificate),
-RFC 8551 2.5.2 (capabilities).
+Not the mail around it (``smime``) and not the algorithms (``signatures``, ``key_transport``, ``key_agreement``,
+``content_ciphers``). What stays the same for a certificate is made once and kept; a large content is copied once, when
+everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate), RFC 6211
+(algorithm protection).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache, partial
 
 import attrs
-from cryptography.hazmat.primitives import hashes, keywrap, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from securegw.crypto import der
-from securegw.crypto.certificate import load, public_key
+from securegw.crypto import der, oids
+from securegw.crypto.capabilities import announcement
+from securegw.crypto.certificate import KEPT, bound_to, load, public_key
+from securegw.crypto.content_ciphers import Closed, close_cbc, close_gcm
 from securegw.crypto.identifiers import issuer_and_serial
+from securegw.crypto.key_agreement import agree
+from securegw.crypto.key_transport import transport
 from securegw.crypto.keyfile import PrivateKey, load_key
-from securegw.mail.errors import BadKey, NoProtection
-
-SHA256_ALGORITHM = der.algorithm(der.SHA256)
-RSA_ALGORITHM = der.algorithm(der.RSA, der.NULL)
-ECDSA_ALGORITHM = der.algorithm(der.ECDSA_SHA256)
-WRAP_ALGORITHM = der.algorithm(der.AES256_WRAP)
-TAG = 16
+from securegw.crypto.signatures import Scheme, Signing, signing_of
+from securegw.mail.errors import NoProtection
 
 
 def attribute(kind: bytes, value: bytes) -> bytes:
     return der.sequence(kind, der.tlv(der.SET, value))
 
 
-CONTENT_TYPE = attribute(der.CONTENT_TYPE, der.DATA)
-# What we can open, best first (RFC 8551 2.5.2).
-CAPABILITIES = attribute(
-    der.CAPABILITIES,
-    der.sequence(*(der.algorithm(kind) for kind in (der.AES256_GCM, der.AES128_GCM, der.AES256_CBC, der.AES128_CBC))),
-)
+CONTENT_TYPE = attribute(oids.CONTENT_TYPE, oids.DATA)
 
 
 @attrs.frozen
@@ -50,140 +41,124 @@ class _Signer:
 
     identifier: bytes
     certificates: bytes
-    certificate_attribute: bytes
+    attributes: tuple[bytes, ...]
+    scheme: Scheme
 
 
-@lru_cache(maxsize=1024)
-def _signer(certificate: bytes, chain: tuple[bytes, ...]) -> _Signer:
+@lru_cache(maxsize=KEPT)
+def _signer(certificate: bytes, chain: tuple[bytes, ...], scheme: Scheme) -> _Signer:
     load(certificate)
     by_hash = der.sequence(der.octets(hashlib.sha256(certificate).digest()))
     return _Signer(
         identifier=issuer_and_serial(certificate),
         certificates=der.tlv(0xA0, *sorted({certificate, *chain})),
-        certificate_attribute=attribute(der.SIGNING_CERTIFICATE, der.sequence(der.sequence(by_hash))),
+        attributes=(
+            CONTENT_TYPE,
+            attribute(oids.CAPABILITIES, announcement(certificate)),
+            attribute(oids.SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(by_hash))),
+        ),
+        scheme="pss" if bound_to(certificate) == "pss" else scheme,
     )
 
 
-def sign_detached(content: bytes, key_der: bytes, certificate: bytes, chain: Sequence[bytes], at: float) -> bytes:
-    """SignedData without the content, over its SHA-256. RSA keys sign by PKCS #1 v1.5, P-256 keys by ECDSA."""
-    signer = _signer(certificate, tuple(chain))
+def sign(
+    content: bytes,
+    key_der: bytes,
+    certificate: bytes,
+    chain: Sequence[bytes],
+    at: float,
+    *,
+    detached: bool = True,
+    scheme: Scheme = "pkcs1",
+) -> tuple[bytes, str]:
+    """SignedData with or without its content, and the digest as ``micalg`` calls it (RFC 8551 3.5.3.2)."""
+    signer = _signer(certificate, tuple(chain), scheme)
+    key, how, protection = _key_and_way(key_der, signer.scheme)
     attributes = sorted(
         (
-            CONTENT_TYPE,
-            CAPABILITIES,
-            signer.certificate_attribute,
-            attribute(der.SIGNING_TIME, der.time(at)),
-            attribute(der.MESSAGE_DIGEST, der.octets(hashlib.sha256(content).digest())),
+            *signer.attributes,
+            protection,
+            attribute(oids.SIGNING_TIME, der.time(at)),
+            attribute(oids.MESSAGE_DIGEST, der.octets(_hashed(how.digest.hash, content))),
         )
     )
     # What is signed is the SET; what is sent is the same with the tag [0] (RFC 5652 5.4).
-    algorithm, signature = _sign(load_key(key_der), der.tlv(der.SET, *attributes))
+    signature = how.sign(key, der.tlv(der.SET, *attributes))
     info = der.sequence(
         der.integer(1),
         signer.identifier,
-        SHA256_ALGORITHM,
+        how.digest.identifier,
         der.tlv(0xA0, *attributes),
-        algorithm,
+        how.identifier,
         der.octets(signature),
     )
-    return _content_info(
-        der.SIGNED_DATA,
+    signed = _content_info(
+        oids.SIGNED_DATA,
         der.integer(1),
-        der.tlv(der.SET, SHA256_ALGORITHM),
-        der.sequence(der.DATA),
+        der.tlv(der.SET, how.digest.identifier),
+        *der.around(der.SEQUENCE, oids.DATA, *_inside(content, detached=detached)),
         signer.certificates,
         der.tlv(der.SET, info),
     )
+    return signed, how.digest.micalg
 
 
-def _sign(key: PrivateKey, attributes: bytes) -> tuple[bytes, bytes]:
-    if isinstance(key, rsa.RSAPrivateKey):
-        return RSA_ALGORITHM, key.sign(attributes, padding.PKCS1v15(), hashes.SHA256())
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return ECDSA_ALGORITHM, key.sign(attributes, ec.ECDSA(hashes.SHA256()))
-    raise BadKey(detail="this kind of key does not sign mail here")
+@lru_cache(maxsize=256)
+def _key_and_way(key_der: bytes, scheme: Scheme) -> tuple[PrivateKey, Signing, bytes]:
+    """The key, how it signs, and the attribute that binds this to the signature (RFC 6211 2)."""
+    key = load_key(key_der)
+    how = signing_of(key, scheme)
+    both = der.sequence(how.digest.identifier, b"\xa1" + how.identifier[1:])
+    return key, how, attribute(oids.ALGORITHM_PROTECTION, both)
 
 
-def encrypt_cbc(content: bytes, certificates: Sequence[bytes]) -> bytes:
+def _inside(content: bytes, *, detached: bool) -> tuple[bytes, ...]:
+    return () if detached else der.around(0xA0, *der.around(der.OCTETS, content))
+
+
+def _hashed(digest: hashes.HashAlgorithm, content: bytes) -> bytes:
+    work = hashes.Hash(digest)
+    work.update(content)
+    return work.finalize()
+
+
+def encrypt_cbc(content: bytes, certificates: Sequence[bytes], oaep: Collection[bytes] = ()) -> bytes:
     """EnvelopedData with AES-256-CBC, which every S/MIME program opens."""
-    key, iv = os.urandom(32), os.urandom(16)
-    fill = 16 - len(content) % 16
-    cipher = Cipher(algorithms.AES256(key), modes.CBC(iv)).encryptor()
-    sealed = cipher.update(content) + cipher.update(bytes((fill,)) * fill) + cipher.finalize()
-    version, recipients = _recipients(key, certificates)
-    return _content_info(
-        der.ENVELOPED_DATA,
-        version,
-        recipients,
-        _encrypted(der.algorithm(der.AES256_CBC, der.octets(iv)), sealed),
-    )
+    closed = close_cbc(content)
+    version, recipients = _recipients(closed.key, certificates, oaep)
+    return _content_info(oids.ENVELOPED_DATA, version, recipients, *_encrypted(closed))
 
 
-def encrypt_gcm(content: bytes, certificates: Sequence[bytes]) -> bytes:
+def encrypt_gcm(content: bytes, certificates: Sequence[bytes], oaep: Collection[bytes] = ()) -> bytes:
     """AuthEnvelopedData with AES-256-GCM: a change on the way is noticed (RFC 5083, RFC 5084)."""
-    key, nonce = os.urandom(32), os.urandom(12)
-    sealed = AESGCM(key).encrypt(nonce, content, None)
-    _version, recipients = _recipients(key, certificates)
-    parameters = der.sequence(der.octets(nonce), der.integer(TAG))
+    closed = close_gcm(content)
+    _version, recipients = _recipients(closed.key, certificates, oaep)
     return _content_info(
-        der.AUTH_ENVELOPED_DATA,
-        der.integer(0),
-        recipients,
-        _encrypted(der.algorithm(der.AES256_GCM, parameters), sealed[:-TAG]),
-        der.octets(sealed[-TAG:]),
+        oids.AUTH_ENVELOPED_DATA, der.integer(0), recipients, *_encrypted(closed), der.octets(closed.mac)
     )
 
 
 def _content_info(kind: bytes, *parts: bytes) -> bytes:
-    return der.sequence(kind, der.tlv(0xA0, der.sequence(*parts)))
+    return b"".join(der.around(der.SEQUENCE, kind, *der.around(0xA0, *der.around(der.SEQUENCE, *parts))))
 
 
-def _encrypted(algorithm: bytes, sealed: bytes) -> bytes:
-    return der.sequence(der.DATA, algorithm, der.tlv(0x80, sealed))
+def _encrypted(closed: Closed) -> tuple[bytes, ...]:
+    return der.around(der.SEQUENCE, oids.DATA, closed.identifier, *der.around(0x80, *closed.text))
 
 
-def _recipients(key: bytes, certificates: Sequence[bytes]) -> tuple[bytes, bytes]:
+def _recipients(key: bytes, certificates: Sequence[bytes], oaep: Collection[bytes]) -> tuple[bytes, bytes]:
     """The version of EnvelopedData (RFC 5652 6.1) and the SET of RecipientInfo."""
     if not certificates:
         raise NoProtection(detail="no certificate to encrypt to")
-    infos = {certificate: _recipient(key, certificate) for certificate in certificates}
+    infos = {one: _recipient_way(one, one in oaep)(key) for one in certificates}
     agreed = any(info[0] == 0xA1 for info in infos.values())
     return der.integer(2 if agreed else 0), der.set_of(*infos.values())
 
 
-def _recipient(key: bytes, certificate: bytes) -> bytes:
+@lru_cache(maxsize=KEPT)
+def _recipient_way(certificate: bytes, oaep: bool) -> Callable[[bytes], bytes]:
+    """How the key for a content gets to the owner of a certificate."""
     public = public_key(certificate)
     if isinstance(public, rsa.RSAPublicKey):
-        sealed = public.encrypt(key, padding.PKCS1v15())
-        return der.sequence(der.integer(0), issuer_and_serial(certificate), RSA_ALGORITHM, der.octets(sealed))
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return _agreed_recipient(key, certificate, public)
-    raise BadKey(detail="this kind of key cannot be encrypted to")
-
-
-def _agreed_recipient(key: bytes, certificate: bytes, public: ec.EllipticCurvePublicKey) -> bytes:
-    """KeyAgreeRecipientInfo with a key pair for this mail alone (RFC 5753 3.1.1)."""
-    once = ec.generate_private_key(public.curve)
-    wrapping = agreed_key(once.exchange(ec.ECDH(), public), WRAP_ALGORITHM, 32, hashes.SHA256())
-    point = once.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-    originator = der.tlv(0xA1, der.algorithm(der.EC_KEY), der.tlv(der.BITS, b"\0", point))
-    wrapped = der.octets(keywrap.aes_key_wrap(wrapping, key))
-    return der.tlv(
-        0xA1,
-        der.integer(3),
-        der.tlv(0xA0, originator),
-        der.algorithm(der.ECDH_SHA256, WRAP_ALGORITHM),
-        der.sequence(der.sequence(issuer_and_serial(certificate), wrapped)),
-    )
-
-
-def agreed_key(
-    shared: bytes, wrap: bytes, length: int, digest: hashes.HashAlgorithm, ukm: bytes | None = None
-) -> bytes:
-    """The key that wraps the content's key, from the shared secret (RFC 5753 7.2, ECC-CMS-SharedInfo)."""
-    about = der.sequence(
-        wrap,
-        *([der.tlv(0xA0, der.octets(ukm))] if ukm is not None else []),
-        der.tlv(0xA2, der.octets((length * 8).to_bytes(4, "big"))),
-    )
-    return X963KDF(algorithm=digest, length=length, sharedinfo=about).derive(shared)
+        return partial(transport, certificate, public, oaep=oaep or bound_to(certificate) == "oaep")
+    return partial(agree, certificate, public)

@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from securegw.crypto import ber, der
-from securegw.crypto.certificate import load, public_key
+from securegw.crypto.certificate import KEPT, ODD, load, public_key
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def issuer_and_serial(certificate: bytes) -> bytes:
     """The SEQUENCE of issuer and serial number (RFC 5652 10.2.4)."""
     tbs = ber.whole(certificate).parts(3)[0]
@@ -24,13 +24,13 @@ def issuer_and_serial(certificate: bytes) -> bytes:
     return der.sequence(fields[at + 2].raw, fields[at].raw)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def key_identifier(certificate: bytes) -> bytes:
     """The subjectKeyIdentifier; without one, what most authorities would have put there (RFC 5280 4.2.1.2)."""
     try:
         found = load(certificate).extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         return found.value.digest
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *ODD):
         spki = public_key(certificate).public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )

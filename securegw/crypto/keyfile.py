@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from securegw.crypto.certificate import Certificate, load, public_key, read_certificate
 from securegw.mail.errors import BadKey
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+SigningKey = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
+PrivateKey = SigningKey | x25519.X25519PrivateKey | x448.X448PrivateKey
 DER = serialization.Encoding.DER
 
 
@@ -28,6 +31,14 @@ def load_key(key_der: bytes) -> PrivateKey:
     except Exception as problem:  # wrong form, wrong kind, encrypted: the library has an error for each
         raise BadKey(detail=f"private key: {type(problem).__name__}") from None
     return _usable(key)
+
+
+def load_signing_key(key_der: bytes) -> SigningKey:
+    """The same for what only signs; raises BadKey for a key that can merely agree on another one."""
+    key = load_key(key_der)
+    if not isinstance(key, SigningKey):
+        raise BadKey("This kind of key cannot sign.")
+    return key
 
 
 def read_private_key(data: bytes, password: bytes | None = None) -> bytes:
@@ -66,9 +77,12 @@ def write_pkcs12(key_der: bytes, der: bytes, chain: Sequence[bytes], *, name: st
     """AES-256 and PBKDF2, which every mail program of the last ten years reads."""
     if not password:
         raise BadKey("A PKCS #12 file needs a password.")
+    key = load_key(key_der)
+    if isinstance(key, x25519.X25519PrivateKey | x448.X448PrivateKey):
+        raise BadKey("A key of this kind does not go into a PKCS #12 file.")
     return pkcs12.serialize_key_and_certificates(
         name.encode(),
-        load_key(key_der),
+        key,
         load(der),
         [load(one) for one in chain],
         serialization.BestAvailableEncryption(password.encode()),

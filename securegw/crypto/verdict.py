@@ -19,12 +19,14 @@ from securegw.mail.errors import BadKey
 
 # How far a signer's clock may be ahead of ours.
 CLOCK_SLIP = 3600.0
-MOST_LINKS = 4
 
 
 @attrs.frozen
 class Verdict:
-    """``reasons`` are words for what is not good, in the order in which it was found; ``signer`` is the subject."""
+    """``reasons`` are words for what is not good, in the order in which it was found; ``signer`` is the subject.
+
+    ``revocation`` needs the network: it is asked for and filled in by the floors above.
+    """
 
     encrypted: Literal["opened", "failed", "none"] = "none"
     integrity: Literal["good", "bad", "none"] = "none"
@@ -32,10 +34,11 @@ class Verdict:
     identity: Literal["good", "bad", "none"] = "none"
     reasons: tuple[str, ...] = ()
     signer: str = ""
+    revocation: Literal["not-asked", "good", "revoked", "unknown"] = "not-asked"
 
     @property
     def signed_ok(self) -> bool:
-        return self.integrity == self.trust == self.identity == "good"
+        return self.integrity == self.trust == self.identity == "good" and self.revocation != "revoked"
 
     @property
     def signed(self) -> bool:
@@ -50,6 +53,7 @@ class Learnt:
     verdict: Verdict
     certificates: tuple[tuple[bytes, bool], ...] = ()
     links: tuple[bytes, ...] = ()
+    announced: tuple[str, ...] = ()
 
 
 def weigh(signed: Signed, roots: Sequence[bytes], at: float, author: Address | None) -> Learnt:
@@ -96,27 +100,7 @@ def _weigh_one(
     if author is None or identity != "good" or verdict.trust == "bad":
         return Learnt(verdict)
     kept = tuple(_worth_keeping(certificate, chain, roots, at, author))
-    links = tuple(_links(certificate, chain)) if trust.good else ()
-    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), links)
-
-
-def _links(certificate: Certificate, chain: Sequence[bytes]) -> Iterator[bytes]:
-    """The authorities between the signer and his root that came along, by name; a mail may bring a few, not a heap."""
-    authorities: dict[str, Certificate] = {}
-    for der in chain:
-        try:
-            other = read_certificate(der)
-        except BadKey:
-            continue
-        if other.is_ca and other.issuer != other.subject:
-            authorities[other.subject] = other
-    link = certificate
-    for _ in range(MOST_LINKS):
-        found = authorities.pop(link.issuer, None)
-        if found is None:
-            return
-        link = found
-        yield link.der
+    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), trust.links, signature.announced)
 
 
 def _judge_at(

@@ -9,13 +9,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from securegw.crypto.authority import issue, key_to_pem, make_authority, make_tls, to_pem
+from securegw.crypto import cms_write, der, oids
+from securegw.crypto.authority import KEY_KINDS, issue, key_bytes, key_to_pem, make_authority, make_tls, to_pem
 from securegw.crypto.certificate import load, read_certificate, read_certificates, speaks_for
 from securegw.crypto.chain import judge
+from securegw.crypto.cms_decrypt import decrypt
+from securegw.crypto.cms_verify import verify
 from securegw.crypto.facts import describe
+from securegw.crypto.key_transport import OAEP_IDENTIFIER
 from securegw.crypto.keyfile import fits, load_key, read_pkcs12, read_private_key, write_pkcs12
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadAddress, BadKey
+from tests.crypto import der_shapes as shapes
 from tests.crypto.people import NOW, Authority, Person
 
 DER = serialization.Encoding.DER
@@ -93,7 +98,7 @@ def test_the_domain_is_folded_and_quotes_mean_nothing(text: str) -> None:
 
 
 def test_names_elsewhere_do_not_count() -> None:
-    for der in (
+    for made in (
         certificate(cn="boss@corp.test"),
         certificate(x509.DNSName("corp.test"), email="boss@corp.test"),
         certificate(x509.UniformResourceIdentifier("mailto:boss@corp.test")),
@@ -101,7 +106,7 @@ def test_names_elsewhere_do_not_count() -> None:
         certificate(x509.OtherName(ObjectIdentifier("1.3.6.1.5.5.7.8.9"), b"\x0c\x0eboss@corp.test")),
         certificate(*(mailbox(f"user{number}@corp.test") for number in range(100)), mailbox("boss@corp.test")),
     ):
-        assert not speaks_for(read_certificate(der), BOSS)
+        assert not speaks_for(read_certificate(made), BOSS)
     assert speaks_for(read_certificate(certificate(email="boss@corp.test")), BOSS)
     assert speaks_for(read_certificate(certificate(mailbox("a@b.test"), mailbox("boss@corp.test"))), BOSS)
 
@@ -276,8 +281,9 @@ def test_extended_uses(uses: list[ObjectIdentifier], expected: str) -> None:
 
 def test_weak_keys_are_never_good() -> None:
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    der = certificate(mailbox("boss@corp.test"), key=short)
-    assert reason(der) == reason(der, use="encrypt") == "weak-key"
+    for key in (short, ec.generate_private_key(ec.SECP192R1())):
+        made = certificate(mailbox("boss@corp.test"), key=key)
+        assert reason(made) == reason(made, use="encrypt") == "weak-key"
 
 
 def test_an_authority_does_not_write_mail() -> None:
@@ -288,3 +294,70 @@ def test_an_unknown_critical_extension_is_refused() -> None:
     odd = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
     assert reason(certificate(mailbox("boss@corp.test"), more=[(odd, True)])) == "bad-chain"
     assert reason(certificate(mailbox("boss@corp.test"), more=[(odd, False)])) == "good"
+
+
+# Keys that are bound to one scheme (RFC 4055 1.2)
+
+
+@pytest.fixture(scope="module")
+def bound(authority: Authority) -> dict[str, Person]:
+    """Certificates whose key says that it is for PSS or for OAEP alone."""
+    return {"pss": bound_person(authority, oids.RSA_PSS), "oaep": bound_person(authority, oids.RSA_OAEP)}
+
+
+def bound_person(authority: Authority, kind: bytes) -> Person:
+    key = rsa.generate_private_key(65537, 2048)
+    numbers = key.public_key().public_numbers()
+    bits = der.tlv(der.BITS, b"\0", der.sequence(der.integer(numbers.n), der.integer(numbers.e)))
+    spki = der.sequence(der.algorithm(kind), bits)
+    made = shapes.certificate(authority, spki, shapes.mailbox(b"ann@inside.test"))
+    return Person("ann@inside.test", key_bytes(key), made)
+
+
+def test_a_key_for_pss_alone_signs_by_pss_and_opens_nothing(bound: dict[str, Person], authority: Authority) -> None:
+    ann = bound["pss"]
+    read = read_certificate(ann.der)
+    assert (read.may_sign, read.may_encrypt, read.key_kind) == (True, False, "rsa-2048")
+    assert judge(read, [], [authority.der], NOW, use="sign").good
+    assert judge(read, [], [authority.der], NOW, use="encrypt").reason == "wrong-use"
+    signed, _ = cms_write.sign(b"text", ann.key, ann.der, [], NOW)
+    assert [one.state for one in verify(signed, b"text").signatures] == ["good"]
+    info = shapes.signer_info(ann.key, ann.der, *shapes.usual_attributes())
+    [other] = verify(shapes.signed_data(info, certificates=[ann.der]), shapes.ENTITY).signatures
+    assert (other.state, other.reason) == ("bad", "wrong-scheme")
+
+
+def test_a_key_for_oaep_alone_is_encrypted_to_by_oaep_and_signs_nothing(
+    bound: dict[str, Person], authority: Authority
+) -> None:
+    ann = bound["oaep"]
+    read = read_certificate(ann.der)
+    assert (read.may_sign, read.may_encrypt, read.key_kind) == (False, True, "rsa-2048")
+    assert judge(read, [], [authority.der], NOW, use="encrypt").good
+    assert fits(ann.key, ann.der)
+    sealed = cms_write.encrypt_cbc(b"text", [ann.der])
+    assert OAEP_IDENTIFIER in sealed
+    assert decrypt(sealed, [ann.pair]).content == b"text"
+
+
+def test_every_kind_of_key_has_its_uses(authority: Authority) -> None:
+    uses = {}
+    for kind in KEY_KINDS:
+        read = read_certificate(authority.person("ann@inside.test", kind=kind).der)
+        assert read.key_kind == kind
+        uses[kind] = (read.may_sign, read.may_encrypt)
+    assert {kind for kind, use in uses.items() if use == (True, False)} == {"ed25519", "ed448"}
+    assert {kind for kind, use in uses.items() if use == (False, True)} == {"x25519", "x448"}
+    assert set(uses.values()) == {(True, True), (True, False), (False, True)}
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "x25519", "dsa", ""])
+def test_an_authority_has_a_key_that_every_program_follows(kind: str) -> None:
+    with pytest.raises(BadKey):
+        make_authority("x", years=1, now=NOW, kind=kind)
+
+
+def test_a_key_that_only_agrees_does_not_go_into_pkcs12(authority: Authority) -> None:
+    person = authority.person("ann@inside.test", kind="x25519")
+    with pytest.raises(BadKey, match="PKCS #12"):
+        write_pkcs12(person.key, person.der, [], name="x", password="secret")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from securegw.crypto import smime
 from securegw.crypto.certificate import load
 from securegw.crypto.cms_write import encrypt_cbc
-from securegw.crypto.entity import base64_lines
+from securegw.crypto.entity import STEP, base64_lines, canonical
 from securegw.crypto.keyfile import load_key
 from securegw.mail.address import parse_address
 from securegw.mail.errors import NoProtection
@@ -114,7 +114,7 @@ def test_a_changed_gcm_mail_is_never_opened(bob: Person, mail: bytes) -> None:
         assert b"blood" not in result.raw or result.raw == mail
 
 
-def test_every_failure_of_the_rsa_block_looks_the_same(bob: Person, mail: bytes) -> None:
+def test_threat_5_5_31_every_failure_of_the_rsa_block_looks_the_same(bob: Person, mail: bytes) -> None:
     sealed = smime.encrypt(mail, [bob.der])
     der = base64.b64decode(sealed.split(b"\r\n\r\n", 1)[1])
     at = der.index(b"\x04\x82\x01\x00") + 4
@@ -142,7 +142,7 @@ FORGED = (
 )
 
 
-def test_inner_headers_never_win(ann: Person, bob: Person, authority: Authority) -> None:
+def test_threat_2026_27443_and_29143_inner_headers_never_win(ann: Person, bob: Person, authority: Authority) -> None:
     for content in (FORGED + HTML, HTML.replace(b"\r\n\r\n", b"\r\n" + FORGED + b"\r\n")):
         result = opened(cms_mail(encrypt_cbc(content, [bob.der])), bob)
         assert result.raw == HEADER + HTML
@@ -170,7 +170,7 @@ def test_cryptography_as_second_oracle(ann: Person, bob: Person, mail: bytes) ->
 
 
 @pytest.mark.parametrize("kind", ["mixed", "related", "alternative", "signed; protocol=x"])
-def test_an_encrypted_part_beside_others_stays_closed(bob: Person, kind: str) -> None:
+def test_threat_5_5_29_an_encrypted_part_beside_others_stays_closed(bob: Person, kind: str) -> None:
     inner = smime.encrypt(b"Content-Type: text/plain\r\n\r\nsecret\r\n", [bob.der])
     part = inner[inner.index(b"Content-Type") :]
     efail = (
@@ -240,7 +240,7 @@ def test_a_signature_from_the_future_is_not_trusted(ann: Person, authority: Auth
         assert opened(signed, roots=[authority.der]).verdict.trust == trust
 
 
-def test_only_the_authors_own_certificate_is_learnt(
+def test_threat_2026_29140_only_the_authors_own_certificate_is_learnt(
     ann: Person, bob: Person, eve: Person, stranger: Authority, authority: Authority, mail: bytes
 ) -> None:
     """Certificates that merely come along are never kept for the people they name (2026-29140)."""
@@ -260,7 +260,7 @@ def test_signed_and_encrypted(ann: Person, bob: Person, authority: Authority, ma
     assert (result.raw, result.layers) == (signed, ("encrypted", "signed"))
 
 
-def test_a_signature_around_encryption_is_ignored(
+def test_threat_5_5_35_a_signature_around_encryption_is_ignored(
     ann: Person, bob: Person, eve: Person, authority: Authority, mail: bytes
 ) -> None:
     sealed = smime.encrypt(mail, [bob.der])
@@ -272,7 +272,7 @@ def test_a_signature_around_encryption_is_ignored(
     assert closed.raw == around and closed.verdict.encrypted == "failed"
 
 
-def test_triple_wrap_is_judged_by_the_inner_signature(
+def test_threat_5_5_35_triple_wrap_is_judged_by_the_inner_signature(
     ann: Person, bob: Person, eve: Person, authority: Authority, mail: bytes
 ) -> None:
     inner = smime.sign(mail, ann.key, ann.der, [], NOW)
@@ -346,7 +346,7 @@ def test_a_broken_multipart_signed_is_bad(
         b"",
     ],
 )
-def test_what_is_not_clearly_smime_is_left_alone(fields: bytes) -> None:
+def test_threat_5_3_23_what_is_not_clearly_smime_is_left_alone(fields: bytes) -> None:
     mail = HEADER + fields + b"\r\nMIIB\r\n"
     assert smime.recognise(read(mail)) is None
     assert opened(mail) == smime.Opened(mail)
@@ -370,3 +370,29 @@ def test_binary_and_folded_transfer(bob: Person) -> None:
     assert opened(head + b"binary\r\n\r\n" + der, bob).raw == HEADER + HTML
     one_line = head + b"BASE64\r\n\r\n" + base64.b64encode(der)
     assert opened(one_line, bob).raw == HEADER + HTML
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b"", b""),
+        (b"a\r\nb\r\n", b"a\r\nb\r\n"),
+        (b"a\nb", b"a\r\nb"),
+        (b"a\rb\nc", b"a\r\nb\r\nc"),
+        (b"\r\r\n\n", b"\r\n\r\n\r\n"),
+        (b"a\n\rb", b"a\r\n\r\nb"),
+        (b"a\r", b"a\r\n"),
+    ],
+)
+def test_every_line_end_becomes_crlf(text: bytes, wanted: bytes) -> None:
+    assert canonical(text) == wanted
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, STEP - 1, STEP, STEP + 1, 3 * STEP + 57])
+def test_base64_at_every_seam(size: int) -> None:
+    data = bytes(number % 251 for number in range(size))
+    text = base64_lines(data, before=b"head\r\n")
+    assert text.startswith(b"head\r\n") and text.endswith(b"\r\n")
+    lines = text.removeprefix(b"head\r\n").split(b"\r\n")[:-1]
+    assert base64.b64decode(b"".join(lines), validate=True) == data
+    assert all(len(line) == 76 for line in lines[:-1]) and all(1 <= len(line) <= 76 for line in lines)

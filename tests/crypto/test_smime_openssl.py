@@ -8,16 +8,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from securegw.crypto import smime
-from securegw.crypto.authority import key_to_pem, to_pem
+from securegw.crypto.authority import key_bytes, key_to_pem, to_pem
 from securegw.mail.address import parse_address
 from securegw.mail.message import read
+from tests.crypto import der_shapes as shapes
 from tests.crypto.people import NOW, Authority, Person
 
 ANN = parse_address("ann@inside.test")
 ENTITY = b"Content-Type: text/plain; charset=utf-8\r\n\r\nThe blood count is fine.\r\n"
 HEADER = b"From: ann@inside.test\r\nTo: bob@outside.test\r\nSubject: outer\r\n"
+KINDS = ("rsa-2048", "rsa-3072", "p-256", "p-384", "p-521")
 CLOCK = ["-attime", str(int(NOW))]
 
 
@@ -68,22 +72,36 @@ def verify(peer: Peer, mail: bytes, *, fails: bool = False) -> bytes:
     return peer.cms("-verify", "-CAfile", peer.root, "-purpose", "smimesign", *CLOCK, given=mail, fails=fails)
 
 
-@pytest.mark.parametrize("kind", ["rsa-2048", "rsa-3072", "p-256"])
-def test_openssl_verifies_what_we_sign(peer: Peer, authority: Authority, mail: bytes, kind: str) -> None:
-    person = authority.person("ann@inside.test", kind=kind)
-    signed = smime.sign(mail, person.key, person.der, [authority.der], NOW)
+@pytest.fixture(scope="module")
+def people(authority: Authority) -> dict[str, Person]:
+    """One person for each kind of key that this OpenSSL can do."""
+    return {kind: authority.person("ann@inside.test", kind=kind) for kind in KINDS}
+
+
+@pytest.mark.parametrize("form", ["detached", "opaque"])
+@pytest.mark.parametrize("kind", [*KINDS, "pss"])
+def test_openssl_verifies_what_we_sign(
+    peer: Peer, authority: Authority, people: dict[str, Person], mail: bytes, kind: str, form: smime.Form
+) -> None:
+    person = people.get(kind, people["rsa-2048"])
+    scheme: smime.Scheme = "pss" if kind == "pss" else "pkcs1"
+    signed = smime.sign(mail, person.key, person.der, [authority.der], NOW, form=form, scheme=scheme)
+    assert (b"fine" in signed) is (form == "detached")
     text = verify(peer, signed)
     assert text.endswith(b"The blood count is fine.\r\n.\r\nFrom here on regards\r\n")
-    verify(peer, signed.replace(b"fine", b"fins"), fails=True)
+    if form == "detached":
+        verify(peer, signed.replace(b"fine", b"fins"), fails=True)
 
 
 @pytest.mark.parametrize("gcm", [False, True])
-@pytest.mark.parametrize("reader", ["ann", "bob", "eve"])
+@pytest.mark.parametrize("reader", [*KINDS, "oaep"])
 def test_openssl_opens_what_we_encrypt(
-    peer: Peer, ann: Person, bob: Person, eve: Person, mail: bytes, gcm: bool, reader: str
+    peer: Peer, people: dict[str, Person], bob: Person, mail: bytes, gcm: bool, reader: str
 ) -> None:
-    person = {"ann": ann, "bob": bob, "eve": eve}[reader]
-    sealed = smime.encrypt(mail, [ann.der, bob.der, eve.der], gcm=gcm)
+    """To all at once; each of them opens it."""
+    person = bob if reader == "oaep" else people[reader]
+    everybody = [bob.der, *(one.der for one in people.values())]
+    sealed = smime.encrypt(mail, everybody, gcm=gcm, oaep=[bob.der])
     plain = peer.cms("-decrypt", "-recip", *peer.person(person), given=sealed)
     assert plain.startswith(b"Content-Type: text/plain; charset=utf-8\r\n")
     assert plain.endswith(b"From here on regards\r\n")
@@ -103,20 +121,44 @@ def test_openssl_opens_what_we_encrypt(
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("reader", ["ann", "eve"])
-def test_we_open_what_openssl_encrypts(peer: Peer, ann: Person, eve: Person, options: list[str], reader: str) -> None:
-    person = {"ann": ann, "eve": eve}[reader]
-    certificates = [peer.person(ann)[0], peer.person(eve)[0]]
+def test_we_open_what_openssl_encrypts(
+    peer: Peer, people: dict[str, Person], options: list[str]
+) -> None:
+    """To all kinds of key at once; each of them opens it."""
+    certificates = [peer.put(f"{kind}.crt", to_pem(person.der)) for kind, person in people.items()]
     sealed = peer.encrypt(*options, *certificates)
-    opened = smime.open(sealed, [person.pair], [], NOW, ANN)
-    assert opened.verdict.encrypted == "opened"
-    assert opened.raw.endswith(ENTITY)
-    assert ("unauthenticated-cipher" in opened.verdict.reasons) is ("gcm" not in options[0])
+    for person in people.values():
+        opened = smime.open(sealed, [person.pair], [], NOW, ANN)
+        assert opened.verdict.encrypted == "opened"
+        assert opened.raw.endswith(ENTITY)
+        assert ("unauthenticated-cipher" in opened.verdict.reasons) is ("gcm" not in options[0])
 
 
 def test_3des_is_still_read(peer: Peer, ann: Person) -> None:
     opened = smime.open(peer.encrypt("-des3", peer.person(ann)[0]), [ann.pair], [], NOW, ANN)
     assert opened.verdict.encrypted == "opened" and opened.raw.endswith(ENTITY)
+
+
+OTHER_CURVES = (ec.BrainpoolP256R1(), ec.BrainpoolP512R1(), ec.SECP256K1())
+
+
+@pytest.mark.parametrize("curve", OTHER_CURVES, ids=lambda one: one.name)
+def test_curves_of_other_authorities(peer: Peer, authority: Authority, mail: bytes, curve: ec.EllipticCurve) -> None:
+    """German authorities issue Brainpool keys; both directions, signed and sealed."""
+    key = ec.generate_private_key(curve)
+    spki = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    name = shapes.mailbox(b"ann@inside.test")
+    person = Person("ann@inside.test", key_bytes(key), shapes.certificate(authority, spki, name, key_usage=0b10001000))
+    signed = smime.sign(mail, person.key, person.der, [], NOW)
+    verify(peer, signed)
+    sealed = smime.encrypt(signed, [person.der], gcm=True)
+    assert peer.cms("-decrypt", "-recip", *peer.person(person), given=sealed).count(b"blood") == 1
+    assert smime.open(sealed, [person.pair], [authority.der], NOW, ANN).verdict.signed_ok
+    theirs = peer.encrypt("-aes256", peer.person(person)[0])
+    assert smime.open(theirs, [person.pair], [], NOW, ANN).raw.endswith(ENTITY)
+    assert smime.open(sign(peer, person, "-md", "sha256"), [], [authority.der], NOW, ANN).verdict.integrity == "good"
 
 
 @pytest.mark.parametrize("digest", [None, "sha1", "sha256", "sha512"])
@@ -168,6 +210,15 @@ def test_we_verify_what_openssl_signs(peer: Peer, ann: Person, authority: Author
     )
 
 
+@pytest.mark.parametrize("form", [(), ("-nodetach",), ("-nodetach", "-stream")], ids=["detached", "opaque", "stream"])
+@pytest.mark.parametrize(("kind", "digest"), [("p-256", "sha256"), ("p-384", "sha384"), ("p-521", "sha512")])
+def test_ecdsa_by_openssl(
+    peer: Peer, people: dict[str, Person], authority: Authority, kind: str, digest: str, form: tuple[str, ...]
+) -> None:
+    signed = sign(peer, people[kind], "-md", digest, *form)
+    assert smime.open(signed, [], [authority.der], NOW, ANN).verdict.integrity == "good"
+
+
 def test_ecdsa_and_several_signers(peer: Peer, ann: Person, eve: Person, authority: Authority) -> None:
     both = sign(peer, eve, "-signer", *peer.person(ann))
     for author in ("ann@inside.test", "eve@evil.test"):
@@ -186,6 +237,18 @@ def test_a_certificate_that_did_not_come_along(peer: Peer, ann: Person, authorit
     opened = smime.open(sign(peer, ann, "-nocerts"), [], [authority.der], NOW, ANN)
     assert opened.verdict.reasons == ("no-certificate",)
     assert not opened.verdict.signed_ok
+
+
+@pytest.mark.parametrize("form", ["detached", "opaque"])
+def test_openssl_opens_our_triple_wrap(
+    peer: Peer, ann: Person, bob: Person, authority: Authority, mail: bytes, form: smime.Form
+) -> None:
+    inner = smime.sign(mail, ann.key, ann.der, [authority.der], NOW, form=form)
+    whole = smime.sign(smime.encrypt(inner, [bob.der]), ann.key, ann.der, [authority.der], NOW, form=form)
+    sealed = verify(peer, whole)
+    signed = peer.cms("-decrypt", "-recip", *peer.person(bob), given=sealed)
+    assert verify(peer, signed).endswith(b"From here on regards\r\n")
+    assert smime.open(whole, [bob.pair], [authority.der], NOW, ANN).verdict.signed_ok
 
 
 def test_signed_then_encrypted_and_the_other_way_round(

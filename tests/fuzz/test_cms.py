@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,10 +16,11 @@ from securegw.crypto.authority import issue, make_authority
 from securegw.crypto.certificate import read_certificates
 from securegw.crypto.cms_decrypt import decrypt
 from securegw.crypto.cms_verify import verify
-from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign_detached
+from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey, BrokenCarrier, MailError
+from tests.fuzz import atheris_cms, atheris_mime
 
 NOW = 1_790_000_000.0
 ANN = parse_address("ann@inside.test")
@@ -28,7 +32,7 @@ CONTENT = b"Content-Type: text/plain\r\n\r\nhello\r\n"
 SEEDS = [
     encrypt_cbc(CONTENT, [DER]),
     encrypt_gcm(CONTENT, [EC_DER, DER]),
-    sign_detached(CONTENT, KEY, DER, [CA], NOW),
+    sign(CONTENT, KEY, DER, [CA], NOW)[0],
     DER,
     b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30\x80\x00\x00\x00\x00\x00\x00",
 ]
@@ -76,6 +80,29 @@ def test_whole_mails(kind: bytes, data: bytes, encoded: bool) -> None:
     opened = smime.open(raw, PAIRS, [CA], NOW, ANN)
     assert opened.raw.startswith(HEAD)
     assert not opened.verdict.signed_ok
+
+
+CRASHES = sorted((Path(__file__).parent.parent / "vectors" / "cms" / "crashes").iterdir())
+
+
+@pytest.mark.parametrize("file", CRASHES, ids=lambda file: file.stem)
+def test_what_once_crashed_ends_well(file: Path) -> None:
+    atheris_cms.try_one(file.read_bytes())
+
+
+def test_the_walkers_fuzzer_without_its_engine() -> None:
+    """Random mails made of the words of MIME, taken apart and put together."""
+    for number in range(300):
+        source = random.Random(number)
+        lines = source.choices(atheris_mime.WORDS, k=source.randrange(1, 25))
+        atheris_mime.try_one(source.choice((b"\r\n", b"\n", b"")).join(lines))
+
+
+def test_the_fuzzer_without_its_engine() -> None:
+    """Bent copies of everything that we write, opened."""
+    for seed in atheris_cms.seeds():
+        for number in range(10):
+            atheris_cms.try_one(atheris_cms.bent(random.Random(number), seed))
 
 
 SIGNED = smime.sign(HEAD + CONTENT, KEY, DER, [], NOW)

@@ -45,7 +45,14 @@ class Papers:
         return self.folder / f"{kind}.key"
 
 
-KINDS = {"rsa": ("rsa:2048",), "rsa3072": ("rsa:3072",), "ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")}
+KINDS = {
+    "rsa": ("rsa:2048",),
+    "rsa3072": ("rsa:3072",),
+    "ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "ec384": ("ec", "-pkeyopt", "ec_paramgen_curve:P-384"),
+    "ec521": ("ec", "-pkeyopt", "ec_paramgen_curve:P-521"),
+}
+PSS = ("-keyopt", "rsa_padding_mode:pss")
 EXTENSIONS = """\
 [req]
 distinguished_name = name
@@ -153,8 +160,12 @@ def words_of(mail: Arrived) -> str:
 # --- what openssl closes, we open -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", [(), ("-nodetach",)], ids=["detached", "opaque"])
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [(kind, ()) for kind in KINDS]
+    + [("rsa", ("-nodetach",)), ("ec384", ("-nodetach", "-stream")), ("rsa", PSS), ("rsa", ("-nodetach", *PSS))],
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
+)
 def test_a_signature_by_openssl_is_good(
     running: Gateway, inside: Sink, openssl: OpenSSL, papers: Papers, kind: str, form: tuple[str, ...]
 ) -> None:
