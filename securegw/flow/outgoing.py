@@ -7,7 +7,7 @@ told. Nothing leaves in clear unless the Decision says ``plain`` (REL5).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import txaio
@@ -26,6 +26,7 @@ from securegw.store import people, queue
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.flow.claims import Claims
+    from securegw.flow.contents import Examiner
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
     from securegw.flow.webmail import Webmail
@@ -66,6 +67,7 @@ class Outgoing:
     webmail: Webmail
     notices: Notices
     claims: Claims
+    examiner: Examiner
     database: Database
     workers: Work
     master: MasterKey
@@ -82,6 +84,7 @@ class Outgoing:
         sends = [way for way in ways if way.decision.outcome == "send"]
         treatment = self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
         treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
+        treatment += self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
         treatment += await self._send(accepted, sends, user)
         told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
         return attrs.evolve(treatment, also=(*treatment.also, told))
@@ -101,6 +104,7 @@ class Outgoing:
 
     async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
         keys = await self.keyring.usable(recipients)
+        contents = await self.examiner.look(accepted.raw, accepted.message, self.places.rules, "outgoing")
         case = Case(
             accepted.message,
             accepted.item.sender.lower(),
@@ -108,6 +112,7 @@ class Outgoing:
             rules=self.places.rules,
             may_sign=user is None or user.may_sign,
             may_encrypt=user is None or user.may_encrypt,
+            contents=contents,
         )
         ways = []
         for recipient in recipients:
@@ -125,6 +130,13 @@ class Outgoing:
             return Treatment()
         if self.now() - accepted.item.received > LIFE:
             return self._refuse(accepted, ways)
+        return self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
+
+    def _hold(self, accepted: Accepted, ways: list[Way]) -> Treatment:
+        """Those that an administrator has to look at; released, they are decided anew."""
+        return self._kept(accepted, ways, state="held") if ways else Treatment()
+
+    def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
         identity = queue.new_id()
         entry = successor(
             accepted.item,
@@ -132,8 +144,8 @@ class Outgoing:
             recipients=tuple(way.row for way in ways),
             body=tuple(self.master.seal_parts(BODY, identity, accepted.raw)),
             session=None,
-            next_try=self.now() + WAIT,
             note=ways[0].decision.sentence,
+            **how,
         )
         return Treatment(finished=(Finished(entry, accepted.raw),))
 
@@ -158,7 +170,8 @@ class Outgoing:
 
     def _plan(self, way: Way, signing: Signing | None) -> Plan:
         """The work for one recipient; a method that nobody here knows never becomes a mail in clear."""
-        plan = Plan(edits_of(way.decision), signing, at=self.now())
+        edits = edits_of(way.decision, self.places.rules.banners.get(way.decision.banner))
+        plan = Plan(edits, signing, at=self.now())
         if way.decision.method in ("plain", "carrier"):
             return plan
         if way.decision.method == "smime" and way.usable.certificates:

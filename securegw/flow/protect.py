@@ -13,6 +13,7 @@ import attrs
 from securegw.crypto import smime
 from securegw.flow.claims import BODY
 from securegw.mail import message as messages
+from securegw.mail.insertion import Insertion, insert
 
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Edits:
-    """What leaves the header before anything else: control fields and the subject's keywords."""
+    """What is changed before anything else: control fields and the subject's keywords go, a banner comes."""
 
     strip: tuple[str, ...] = ()
     subject: str | None = None
+    banner: Insertion | None = None
 
     @property
     def is_none(self) -> bool:
-        return not self.strip and self.subject is None
+        return not self.strip and self.subject is None and self.banner is None
 
 
 @attrs.frozen
@@ -58,9 +60,9 @@ class Protected:
     parts: tuple[bytes, ...]
 
 
-def edits_of(decision: Decision) -> Edits:
-    """The edits that a decision asks for."""
-    return Edits(decision.strip_fields, decision.subject)
+def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
+    """The edits that a decision asks for; ``banner`` is the one it names."""
+    return Edits(decision.strip_fields, decision.subject, banner)
 
 
 def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected]:
@@ -91,9 +93,9 @@ def _sign(raw: bytes, plan: Plan) -> bytes:
 
 
 def edit(raw: bytes, edits: Edits) -> bytes:
-    """Cut the named fields and set the subject; every other byte stays."""
+    """Cut the named fields, set the subject, put the banner in; every other byte stays."""
     if edits.strip:
         raw = messages.without(messages.read(raw), edits.strip)
     if edits.subject is not None:
         raw = messages.with_field(messages.read(raw), "Subject", messages.encode_words(edits.subject))
-    return raw
+    return raw if edits.banner is None else insert(raw, edits.banner)

@@ -17,6 +17,7 @@ from securegw.clients.relay import Relay
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey, load_master_key
 from securegw.flow.claims import Claims
+from securegw.flow.contents import Examiner
 from securegw.flow.delivery import Delivery
 from securegw.flow.hours import Hours
 from securegw.flow.incoming import Incoming
@@ -26,8 +27,10 @@ from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
 from securegw.flow.places import Places
+from securegw.flow.proofs import Proofs
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
+from securegw.flow.undecryptable import Undecryptable
 from securegw.flow.ways import Ways
 from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
@@ -123,6 +126,8 @@ def furnish(
         master=master,
         now=now,
     )
+    proofs = Proofs(master)
+    examiner = Examiner(database, workers, proofs)
     outgoing = Outgoing(
         places=places,
         keyring=keyring,
@@ -130,6 +135,7 @@ def furnish(
         webmail=webmail,
         notices=notices,
         claims=claims,
+        examiner=examiner,
         database=database,
         workers=workers,
         master=master,
@@ -141,6 +147,9 @@ def furnish(
         keyring=keyring,
         notices=notices,
         claims=claims,
+        examiner=examiner,
+        proofs=proofs,
+        undecryptable=Undecryptable(database, workers, now),
         workers=workers,
         master=master,
         now=now,

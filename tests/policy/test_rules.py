@@ -34,12 +34,14 @@ def test_the_shipped_document_names_all_conditions_and_aspects() -> None:
 
 def test_the_examples_of_the_shipped_document_are_good(outgoing) -> None:
     lines = default_rules_text().splitlines()
-    start = next(number for number, line in enumerate(lines) if "Two examples" in line)
+    start = next(number for number, line in enumerate(lines) if "# Examples of rules" in line)
     end = next(number for number, line in enumerate(lines) if number > start and not line)
-    examples = "\n".join(line.lstrip("# ") for line in lines[start + 1 : end])
-    assert examples.count("[[rule]]") == 2
+    kept = [line.removeprefix("#   ") for line in lines[start + 1 : end] if line.startswith("#   ")]
+    examples = "\n".join(kept)
+    assert examples.count("[[rule]]") == 7
     book = read_rules(default_rules_text() + examples)
-    assert len(book.rules) == len(read_rules(default_rules_text()).rules) + 2
+    assert len(book.rules) == len(read_rules(default_rules_text()).rules) + 7
+    assert (set(book.banners), len(book.patterns)) == ({"disclaimer"}, 3)
 
 
 def test_version_and_digest() -> None:
