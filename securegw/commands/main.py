@@ -59,6 +59,7 @@ COMMANDS = (
     Command("history", "history", "Print what happened to a mail or an address."),
     Command("explain", "explain", "Say what would happen to a mail, without doing it."),
     Command("inspect", "inspect", "Judge a certificate, a key or a mail, without a database."),
+    Command("verify", "verify", "Say whether a verdict in a mail was written by this gateway."),
 )
 
 
