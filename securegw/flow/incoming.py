@@ -15,6 +15,7 @@ import txaio
 from securegw.crypto import methods
 from securegw.crypto.smime import Opened
 from securegw.crypto.verdict import Verdict
+from securegw.flow import reprocess
 from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case, direction_of
 from securegw.flow.dressing import Dress, dressed
@@ -81,7 +82,11 @@ class Incoming:
         return await (self._pass_on(accepted, recipients) if inside else self._take_in(accepted, recipients))
 
     async def _pass_on(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
-        """From one of ours to another: untouched."""
+        """From one of ours to another: untouched, but for what is to be opened again."""
+        if any(map(reprocess.is_asked, recipients)):
+            others = [address for address in recipients if not reprocess.is_asked(address)]
+            again = await self._reprocess(accepted, next(filter(reprocess.is_asked, recipients)))
+            return again + (await self._pass_on(accepted, others) if others else Treatment())
         case = await self._case(accepted, accepted.raw, inside=True)
         decisions = [(recipient, case.decide(recipient, "internal")) for recipient in recipients]
         treatment = Treatment(also=(decided(accepted.item, decisions, self.now()),))
@@ -91,6 +96,39 @@ class Incoming:
             else:
                 treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=in_short(decision)),))
         return _shared(treatment)
+
+    async def _reprocess(self, accepted: Accepted, asked: Address) -> Treatment:
+        """Open again what a user brings, and give it to him alone; of what stays closed he is told (R10)."""
+        user = accepted.sender
+        assert user is not None, "a user of ours has an address"
+        treatment, sentence = Treatment(), reprocess.NOTHING_THERE
+        for raw in await self.workers.process(reprocess.attached, accepted.raw):
+            if not reprocess.openable(raw):
+                continue
+            again = attrs.evolve(accepted, raw=raw, message=messages.read(raw))
+            clean = self._without_forgeries(again)
+            sight = await self.look(again, clean, user)
+            if sight.verdict.encrypted == "failed":
+                treatment += self._told(accepted, asked, reprocess.NOT_OPENED)
+            else:
+                treatment += await self._given_back(again, clean, sight, user)
+            sentence = ""
+        return treatment + self._told(accepted, asked, sentence) if sentence else treatment
+
+    async def _given_back(self, again: Accepted, clean: bytes, sight: Sight, user: Address) -> Treatment:
+        case = await self._case(again, clean, inside=False)
+        decision = case.decide(user, "incoming", verdict=sight.verdict)
+        dress = self._dress(again, sight, decision)
+        raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
+        row = queue.Recipient(str(user), decision=in_short(decision))
+        finished = await self._finished(again, row, raw)
+        entry = attrs.evolve(finished.entry, sender="")  # if it cannot be delivered, nobody outside hears of it
+        told = (*self._steps(again, sight, user), decided(again.item, [(user, decision)], self.now()))
+        return Treatment(finished=(Finished(entry, raw),), also=told)
+
+    def _told(self, accepted: Accepted, asked: Address, sentence: str) -> Treatment:
+        failure = Failure(recipient=str(asked), status="5.6.0", diagnostic=sentence, sentence=sentence)
+        return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
 
     async def _take_in(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
         clean = self._without_forgeries(accepted)
@@ -162,9 +200,8 @@ class Incoming:
 
     def _not_sent(self, accepted: Accepted, recipient: Address, decision: Decision) -> Treatment:
         if decision.outcome == "refuse":
-            failure = Failure(
-                recipient=str(recipient), status="5.7.1", diagnostic=decision.sentence, sentence=decision.sentence
-            )
+            sentence = decision.sentence
+            failure = Failure(recipient=str(recipient), status="5.7.1", diagnostic=sentence, sentence=sentence)
             return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
         identity = queue.new_id()
         entry = successor(

@@ -149,7 +149,7 @@ PGP = b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nhello\r\n-----
 @pytest.mark.parametrize(
     "raw",
     [
-        whole(b"multipart/signed; boundary=b; protocol=x", b"--b\r\n\r\nhi\r\n--b\r\nContent-Type: a/b\r\n\r\n--b--\r\n"),
+        whole(b"multipart/signed; boundary=b; protocol=x", b"--b\r\n\r\nhi\r\n--b\r\nContent-Type: a/b\r\n\r\n--b--"),
         whole(b"multipart/encrypted; boundary=b; protocol=x", b"--b\r\n\r\nhello\r\n--b--\r\n"),
         whole(b"application/pkcs7-mime; smime-type=enveloped-data", b"AAAA", b"base64"),
         whole(b"text/plain", PGP),
