@@ -2,7 +2,7 @@
 
 A user of ours sends what he has to ``reprocess@`` any of our domains: as it is, as attached mails, as files, or as the
 sealed file alone. What can be opened comes back to him as if it came only now; of the rest he is told. Not a way to
-read the mail of others: only his own keys are tried. Plain functions for a process, since what is attached was made by strangers.
+read the mail of others: only his own keys are tried. Plain functions for a process: strangers have made this.
 """
 
 from __future__ import annotations

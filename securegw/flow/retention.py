@@ -16,6 +16,7 @@ from securegw import config
 from securegw.accounts import FORGOTTEN, IDLE, LONGEST
 from securegw.config import setting
 from securegw.flow.hours import Hours
+from securegw.keys.tidy import tidy
 from securegw.store import desk, events, limits, opened, websessions
 from securegw.store.items import Chosen
 
@@ -52,6 +53,7 @@ class Retention:
     """Does the regular cleaning; ``tick`` is called every now and then, at least every hour."""
 
     settings: RetentionSettings
+    tidy_days: float = 90.0
     database: Database
     workers: Work
     now: Callable[[], float]
@@ -76,6 +78,7 @@ class Retention:
             forgotten += await self.workers.settle(self.database.write(events.prune, before))
         await self.workers.settle(self.database.write(limits.prune, now - FORGOTTEN))
         await self.workers.settle(self.database.write(opened.prune, now - self.settings.opened_days * DAY))
+        await self.workers.settle(self.database.write(tidy, now, self.tidy_days))
         ended = self.database.write(websessions.prune, created_before=now - LONGEST, seen_before=now - IDLE)
         await self.workers.settle(ended)
         if forgotten:

@@ -36,6 +36,7 @@ from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
+from securegw.keys.revocations import Revocations
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
 from securegw.tls import ClientTLS
@@ -54,6 +55,7 @@ class House:
     claims: Claims
     keyring: Keyring
     issuer: Issuer
+    revocations: Revocations
     accounts: Accounts
     park: Park
     intake: Intake
@@ -87,7 +89,8 @@ def furnish(
     own = settings.gateway
     texts = Texts()
     keyring = Keyring(database, workers, master, now)
-    issuer = Issuer(database, workers, master, now)
+    issuer = Issuer(settings.keys, database, workers, master, now)
+    revocations = Revocations(settings.keys, database, workers, master, now)
     accounts = Accounts(database, master, workers, now, cost)
     places = Places(database, workers)
     claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
@@ -180,6 +183,7 @@ def furnish(
         claims,
         keyring,
         issuer,
+        revocations,
         accounts,
         park,
         intake,
@@ -189,7 +193,14 @@ def furnish(
         incoming,
         journey,
         delivery,
-        Retention(settings=settings.retention, database=database, workers=workers, now=now, hours=hours),
+        Retention(
+            settings=settings.retention,
+            tidy_days=settings.keys.tidy_days,
+            database=database,
+            workers=workers,
+            now=now,
+            hours=hours,
+        ),
         relay,
         doors,
     )

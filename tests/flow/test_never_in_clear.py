@@ -86,7 +86,7 @@ def hands() -> FaultyHands:
 def ill(hands: FaultyHands) -> Iterator[World]:
     """One world for all of them: each mail has a text and a sender of its own."""
     world = World(hands)
-    world.house.issuer.kind = "p-256"
+    world.house.issuer.settings = attrs.evolve(world.house.issuer.settings, kind="p-256")
     world.know(person(CAROL))
     pattern = '[[rule]]\nname = "p"\nwhen = { direction = "outgoing", pattern = "file" }\nencrypt = "must"\n'
     load(world, pattern + 'methods = ["smime", "carrier"]\n', '[patterns]\nfile = "file no. ########"\n')

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 
+import attrs
 import pytest
 
 from securegw.crypto import smime
 from securegw.flow.proofs import Proofs, marks_in
 from securegw.keys.issue import held
 from securegw.mail import message as messages
+from securegw.mail.errors import UnknownRecipient
 from securegw.store import domains, keystore, recipients
 from tests.support.world import INSIDE, OUTSIDE, START, World, person
 
@@ -95,7 +97,7 @@ def test_r10_only_with_ones_own_keys(world: World, closed: bytes) -> None:
 def test_r10_several_at_once_and_other_recipients(world: World, closed: bytes) -> None:
     get_the_key(world)
     part = b"Content-Type: message/rfc822\r\n\r\n" + closed
-    head = f"From: {ANN}\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n".encode()
+    head = f"From: {ANN}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n".encode()
     raw = head + b"--b\r\n" + part + b"\r\n--b\r\n" + part + b"\r\n--b--\r\n"
     world.hand_in(ANN, [AGAIN, OTTO], raw, INSIDE)
     assert [SECRET in mail.raw for mail in world.sent_to(ANN)] == [True, True]
@@ -105,10 +107,6 @@ def test_r10_several_at_once_and_other_recipients(world: World, closed: bytes) -
 def test_r10_the_address_is_there_for_ours_alone(world: World, closed: bytes) -> None:
     get_the_key(world)
     domain = world.read(domains.find_domain, "inside.test")
-    import attrs
-
-    from securegw.mail.errors import UnknownRecipient
-
     world.write(domains.change_domain, attrs.evolve(domain, recipients="list"))
     world.write(recipients.add, [ANN])
     world.later(2)
