@@ -1,7 +1,7 @@
 """The internal authority that issues to users: make a root of one's own, or be put below another; its revocation lists.
 
-Not the certificates of users, see ``certificates``. The private key is made here, sealed at once, and never leaves: what
-goes to the other authority is a request, and what comes back is a certificate. RFC 2986.
+Not the certificates of users, see ``certificates``. The private key is made here, sealed at once, and never leaves:
+what goes to the other authority is a request, and what comes back is a certificate. RFC 2986.
 """
 
 from __future__ import annotations

@@ -62,11 +62,11 @@ class Revocations:
 
     async def renew(self, authority: Held) -> bool:
         """A new list for one authority if it needs one; whether it did."""
+        now = self.now()  # before the lines are read: one that comes meanwhile is younger than the list
         lines, last = await self.workers.settle(self.database.read(_state, authority.fingerprint))
-        now = self.now()
         if authority.not_after < now or authority.private is None or self._is_good(lines, last):
             return False
-        new = await self.workers.thread(self._make, authority, lines, last)
+        new = await self.workers.thread(self._make, authority, lines, last, now)
         await self.workers.settle(self.database.write(revocations.publish, new))
         self.kept.forget(authority.fingerprint[:NAME])
         log.info("a revocation list of {count} lines was made", count=len(lines), authority=authority.fingerprint)
@@ -78,15 +78,17 @@ class Revocations:
             return False
         return last.made <= self.now() < last.next_update - self.settings.crl_days * DAY / 2
 
-    def _make(self, authority: Held, lines: list[revocations.Revocation], last: Published | None) -> Published:
+    def _make(
+        self, authority: Held, lines: list[revocations.Revocation], last: Published | None, now: float
+    ) -> Published:
         assert authority.private is not None
         key = self.master.open(PRIVATE_KEY, authority.fingerprint, authority.private)
-        number, now = (last.number if last else 0) + 1, self.now()
+        number = (last.number if last else 0) + 1
         revoked = [Revoked(int(line.serial, 16), line.time, line.reason) for line in lines]
         der = make_list(key, authority.der, revoked, number=number, now=now, days=self.settings.crl_days)
         until = now + self.settings.crl_days * DAY
         return revocations.Published(
-            authority=authority.fingerprint, number=number, der=der, made=now + 1e-3, next_update=until
+            authority=authority.fingerprint, number=number, der=der, made=now, next_update=until
         )
 
 
