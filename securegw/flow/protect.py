@@ -65,16 +65,28 @@ def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
     return Edits(decision.strip_fields, decision.subject, banner)
 
 
-def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected]:
-    """Carry out all plans for one mail, each under the id it will have; what several have in common is done once."""
+def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected | Exception]:
+    """Carry out all plans for one mail, each under the id it will have; what several have in common is done once.
+
+    A plan that fails gives its error in the place of a mail: it does not stop the others, and nothing of it is kept.
+    """
     signed: dict[tuple[Edits, Signing | None], bytes] = {}
-    done = []
+    done: list[Protected | Exception] = []
     for identity, plan in work:
-        content = _content(raw, plan, signed)
-        if plan.certificates:
-            content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
-        done.append(Protected(identity, content, tuple(master.seal_parts(BODY, identity, content))))
+        try:
+            done.append(_protect_one(raw, identity, plan, signed, master))
+        except Exception as error:
+            done.append(error)
     return done
+
+
+def _protect_one(
+    raw: bytes, identity: str, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes], master: MasterKey
+) -> Protected:
+    content = _content(raw, plan, signed)
+    if plan.certificates:
+        content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
+    return Protected(identity, content, tuple(master.seal_parts(BODY, identity, content)))
 
 
 def _content(raw: bytes, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes]) -> bytes:

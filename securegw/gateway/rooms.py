@@ -143,6 +143,7 @@ def furnish(
         workers=workers,
         master=master,
         now=now,
+        makes_users=settings.keys.new_users == "first-mail",
     )
     incoming = Incoming(
         host=own.host,

@@ -17,6 +17,11 @@ class KeysSettings:
         help="The kind of key that a user gets. Every mail program reads RSA; p-256 is shorter and quicker.",
     )
     days: int = setting(config.number(30, 3650), default=1095, help="Days for which a user's certificate is valid.")
+    new_users: str = setting(
+        config.choice("first-mail", "command"), default="first-mail",
+        help="How somebody inside becomes a user: with the first mail sent, or by an administrator's command alone; "
+        "then mail of others to the outside goes back to them.",
+    )
     crl_url: str | None = setting(
         config.url, default=None,
         help="Where the world fetches revocation lists, such as http://crl.example.org/crl: the address of crl_listen "
