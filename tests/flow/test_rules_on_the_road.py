@@ -21,7 +21,7 @@ TO_ALL = '[[rule]]\nname = "b"\nwhen = { direction = "outgoing" }\nbanner = "d"\
 BANNER = '[banners.d]\ntext = "For you alone."\n'
 
 
-# --- S25: banners -----------------------------------------------------------------------------------------------
+# --- S25: banners ---------------------------------------------------------------------------------------------------
 
 
 def test_s25_a_banner_is_in_what_is_signed_and_sealed(world: World) -> None:
@@ -65,7 +65,7 @@ def test_s25_a_warning_on_what_comes_from_outside(world: World) -> None:
     assert b"\r\n\r\nFrom outside.\r\n\r\nhello" in world.sent_to(ANN)[0].raw
 
 
-# --- S18: a field that every mail of a domain must have -----------------------------------------------------------
+# --- S18: a field that every mail of a domain must have -------------------------------------------------------------
 
 MANDATORY = """
 [[rule]]
@@ -91,7 +91,7 @@ def test_s18_missing_goes_back_and_present_is_stripped(world: World) -> None:
     assert b"X-Other: 1" in mail.raw
 
 
-# --- S19: patterns ------------------------------------------------------------------------------------------------
+# --- S19: patterns --------------------------------------------------------------------------------------------------
 
 PATTERN = """
 [[rule]]
@@ -159,7 +159,7 @@ def test_s19_names_of_files(world: World) -> None:
     assert len(world.sent_to(BOB)) == 1
 
 
-# --- S20: meeting requests ----------------------------------------------------------------------------------------
+# --- S20: meeting requests ------------------------------------------------------------------------------------------
 
 
 def test_s20_meeting_requests_can_be_exempt(world: World) -> None:
@@ -173,7 +173,7 @@ def test_s20_meeting_requests_can_be_exempt(world: World) -> None:
     assert b"secure-email.html" in world.sent_to(DAVE)[0].raw
 
 
-# --- S12, S14: what cannot be done as asked ------------------------------------------------------------------------
+# --- S12, S14: what cannot be done as asked -------------------------------------------------------------------------
 
 
 def test_s12_no_key_and_no_way_can_go_back_wait_or_be_held(world: World) -> None:
@@ -248,7 +248,7 @@ def test_r8_a_good_signature_is_stripped_by_rule_and_a_bad_one_stays(world: Worl
     assert world.read(keystore.find, CAROL) != []
 
 
-# --- threats 5.5.30 and 5.5.31: what was sealed so that anybody could change it ---------------------------------------
+# --- threats 5.5.30 and 5.5.31: what was sealed so that anybody could change it -------------------------------------
 
 
 def ann_key(world: World) -> keystore.Held:
