@@ -38,7 +38,13 @@ _ID = re.compile(r"<[^<>\s]{1,990}>")
 _ID_FIELD = re.compile(rb"(?i)\bmessage-id:[ \t]*(<[^<>\s]{1,990}>)")
 _MAIL_FILE = (".eml", ".msg", ".mht", ".mbox", "winmail.dat")
 _MAIL_KINDS = ("message/", "application/vnd.ms-outlook", "application/ms-tnef", "application/mbox")
-_HINTS = (b"essage/", b"ESSAGE/", b".eml", b".EML", b".msg", b".MSG", b"ms-tnef", b"ms-outlook", b"winmail", b".mht")
+# Where the header of a part may be, and what of it tells that the part is a mail. Short texts are slow to find in large
+# mails, and these three are not short.
+_PART_FIELDS = (b"\nContent-", b"\ncontent-", b"\nCONTENT-")
+_HINT = re.compile(rb"(?i)message/|application/(?:vnd\.ms-outlook|ms-tnef|mbox)|\.(?:eml|msg|mht|mbox)\b|winmail\.dat")
+FIELD_MOST = 1000
+FIELDS_MOST = 4000
+INLINE = 1 << 20  # a larger mail is looked through in a thread
 
 
 @attrs.frozen
@@ -58,6 +64,7 @@ class Inside:
     findings: Findings
     marks: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    carries_a_mail: bool = False
 
 
 class Examiner:
@@ -73,15 +80,17 @@ class Examiner:
         asked = rules.asks.get(direction, frozenset()) & CONTENT
         if not asked:
             return Contents()
-        whole = bool(asked - {"opened_here", "examined"})
         inside = Inside(Findings())
-        if whole or ("opened_here" in asked and _may_carry_a_mail(raw)):
-            inside = await self._apart(raw, rules.patterns if "pattern" in asked else ())
+        if "opened_here" in asked:
+            inside = skim(message) if len(raw) <= INLINE else await self.workers.thread(skim, message)
+        if inside.carries_a_mail or asked - {"opened_here", "examined"}:
+            apart = await self._apart(raw, rules.patterns if "pattern" in asked else ())
+            inside = attrs.evolve(apart, marks=(*inside.marks, *apart.marks))
         return Contents(
             inside.findings.found,
             inside.findings.attachments,
             inside.findings.examined,
-            "opened_here" in asked and await self._opened_here(raw, message, inside),
+            "opened_here" in asked and await self._opened_here(message, inside),
         )
 
     async def _apart(self, raw: bytes, patterns: Sequence[Pattern]) -> Inside:
@@ -91,8 +100,8 @@ class Examiner:
             log.warn("a mail could not be examined: its worker was lost")
             return Inside(Findings(examined=False))
 
-    async def _opened_here(self, raw: bytes, message: Message, inside: Inside) -> bool:
-        if self.proofs.any_opened((*marks_in(raw), *inside.marks)):
+    async def _opened_here(self, message: Message, inside: Inside) -> bool:
+        if self.proofs.any_opened(inside.marks):
             return True
         ids = (*cited(message), *inside.ids)[:MOST_IDS]
         return bool(ids) and await self.workers.settle(self.database.read(opened.any_known, ids))
@@ -107,8 +116,28 @@ def cited(message: Message) -> list[str]:
     return ids[:MOST_IDS]
 
 
+def skim(message: Message) -> Inside:
+    """The marks that stand in it openly, and whether one of its parts may be a mail: then it has to be taken apart."""
+    raw = message.raw
+    carries = any(
+        _HINT.search(field.raw) is not None for field in message.fields if field.name[:8].lower() == b"content-"
+    )
+    several = (message.first("Content-Type") or "").lstrip().lower().startswith("multipart/")
+    return Inside(Findings(), tuple(marks_in(raw)), (), carries or (several and _may_carry_a_mail(raw)))
+
+
 def _may_carry_a_mail(raw: bytes) -> bool:
-    return any(hint in raw for hint in _HINTS)
+    for needle in _PART_FIELDS:
+        at = raw.find(needle)
+        for _ in range(FIELDS_MOST):
+            if at < 0:
+                break
+            if _HINT.search(raw, at, at + FIELD_MOST) is not None:
+                return True
+            at = raw.find(needle, at + 1)
+        else:
+            return True
+    return False
 
 
 def look_inside(raw: bytes, patterns: Sequence[Pattern]) -> Inside:
@@ -147,5 +176,5 @@ def _in_file(content: bytes, marks: list[str], ids: list[str], depth: int) -> No
     narrow = content.replace(b"\0", b"") if b"\0" in content else content
     marks += marks_in(narrow)
     ids += [found.decode("utf-8", "replace") for found in _ID_FIELD.findall(narrow)[:MOST_IDS]]
-    if depth > 0 and narrow is content and any(hint in content for hint in _HINTS):
+    if depth > 0 and narrow is content and _may_carry_a_mail(b"\n" + content):
         _carried(parse(content), marks, ids, depth - 1)

@@ -162,7 +162,7 @@ def test_what_cannot_be_examined_leaves_encrypted(world: World) -> None:
     for number in range(60):
         kind = b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n" % number
         deep = kind + b"--b%d\r\n%b\r\n--b%d--\r\n" % (number, deep, number)
-    raw = f"From: {ANN}\r\nTo: {BOB}\r\nSubject: x\r\nMIME-Version: 1.0\r\nX-File: .eml\r\n".encode() + deep
+    raw = f"From: {ANN}\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Description: message/rfc822\r\n".encode() + deep
     world.hand_in(ANN, [BOB], raw)
     assert b"secure-email.html" in world.sent_to(BOB)[0].raw
 
