@@ -1,4 +1,4 @@
-"""Certificates and keys: list, show, trust, distrust, remove, issue, and the internal authority.
+"""Certificates and keys: list, show, trust, distrust, revoke, remove, issue, tidy.
 
 Whom a certificate may be used for is not decided here but by the same judges as in the gateway. Import and export are
 in ``keytravel``.
@@ -14,13 +14,16 @@ from twisted.python.failure import Failure
 
 from securegw.commands.actions import Actions, run_action
 from securegw.commands.arguments import address
+from securegw.commands.authority import make_root, renew_lists
 from securegw.commands.keyrows import SHORTEST_NAME, each_with_private, every_row, named, row, usable
 from securegw.commands.keytravel import add_export, add_import
-from securegw.commands.opening import Refusal, master_key, told
+from securegw.commands.opening import Refusal, actor, master_key, told
 from securegw.commands.tables import moment, print_rows, print_tree
-from securegw.crypto.certificate import read_certificate
-from securegw.keys.issue import Issuer, authority_row
-from securegw.store import domains, keystore, people
+from securegw.crypto.certificate import issued_by, read_certificate
+from securegw.crypto.revocation import REASONS
+from securegw.keys.issue import Issuer
+from securegw.keys.tidy import superfluous, tidy
+from securegw.store import domains, keystore, people, revocations
 from securegw.workers import InlineWorkers
 
 if TYPE_CHECKING:
@@ -45,12 +48,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     ):
         word = actions.add(name, action, sentence, json=name == "show")
         word.add_argument("fingerprint", help=f"at least its first {SHORTEST_NAME} digits")
+    revoke = actions.add("revoke", revoke_one, "Revoke a certificate that we have issued; it is on the next list.")
+    revoke.add_argument("fingerprint", help=f"at least its first {SHORTEST_NAME} digits")
+    revoke.add_argument("--reason", choices=REASONS, default="unspecified", help="why, as the list says it")
+    tidying = actions.add("tidy", tidy_up, "Remove learned certificates that expired or were replaced.", json=True)
+    tidying.add_argument("--days", type=int, help="so many days after their end (default: tidy_days of [keys])")
+    tidying.add_argument("--dry-run", action="store_true", help="only say which")
     add_import(actions)
     add_export(actions)
     issue = actions.add("issue", issue_one, "Issue a key and a certificate to a user, by the internal authority.")
     issue.add_argument("address", type=address)
     issue.add_argument("--name", help="the person's name in it (default: the user's)")
-    authority = actions.add("authority", make_authority, "Make the internal authority, which issues to users.")
+    authority = actions.add("authority", make_root, "Make the internal authority; see also: securegw authority.")
     authority.add_argument("name", help="its name, as certificates show it")
     authority.add_argument("--replace", action="store_true", help="although there is one already")
 
@@ -98,6 +107,38 @@ def set_trust(store: Store, fingerprint: str, word: str) -> int:
     return 0
 
 
+def revoke_one(store: Store, arguments: Namespace) -> int:
+    """Never used again, on the list of the authority that issued it, and the list is made at once."""
+    rows = named(store, arguments.fingerprint)
+    read = read_certificate(rows[0].der)
+    issuer = next((one for one in store.ask(keystore.own_authorities) if issued_by(read.der, one.der)), None)
+    if issuer is None or read.is_ca:
+        raise Refusal(f"{read.fingerprint[:16]}: was not issued by us; to use it no more: securegw keys distrust")
+    line = revocations.Revocation(
+        authority=issuer.fingerprint, serial=format(read.serial, "x"), reason=arguments.reason,
+        not_after=read.not_after, time=time.time(),
+    )  # fmt: skip
+    for each in rows:
+        detail = {"fingerprint": each.fingerprint, "reason": arguments.reason, "was": each.trust}
+        store.change(told("key-revoked", address=each.address, **detail), keystore.set_trust, each.id, "revoked")
+        print(f"{each.fingerprint[:16]} for {each.address}: revoked")
+    store.change((), revocations.revoke, line)
+    renew_lists(store)
+    return 0
+
+
+def tidy_up(store: Store, arguments: Namespace) -> int:
+    """What goes, or would go."""
+    days = store.settings.keys.tidy_days if arguments.days is None else arguments.days
+    if arguments.dry_run:
+        gone = store.ask(superfluous, time.time(), days)
+    else:
+        gone = store.change((), tidy, time.time(), days, actor())
+    rows = [row(each, ()) | {"reason": reason} for each, reason in gone]
+    print_rows(rows, ("fingerprint", "address", "not_after", "reason"), as_json=arguments.json)
+    return 0
+
+
 def remove(store: Store, arguments: Namespace) -> int:
     """Remove all rows of a certificate; without its private key old mail to it stays closed."""
     for each in named(store, arguments.fingerprint):
@@ -113,7 +154,7 @@ def issue_one(store: Store, arguments: Namespace) -> int:
         raise Refusal(f"{arguments.address.domain}: is no domain of ours; nothing is issued for it")
     known = store.ask(people.get_user, arguments.address.key)
     name = arguments.name or (known.name if known else "") or str(arguments.address)
-    issuer = Issuer(store.database, InlineWorkers(), master_key(store.settings), time.time)
+    issuer = Issuer(store.settings.keys, store.database, InlineWorkers(), master_key(store.settings), time.time)
     each = settled(Deferred.fromCoroutine(issuer.issue(arguments.address, name)))
     store.note(told("key-issued", address=each.address, fingerprint=each.fingerprint))
     print(f"{each.fingerprint} for {each.address}, valid until {moment(each.not_after)}")
@@ -129,13 +170,3 @@ def settled(done: Deferred[Held]) -> Held:
         result.raiseException()
     return result
 
-
-def make_authority(store: Store, arguments: Namespace) -> int:
-    """Make the authority that issues to users, and trust it."""
-    before, now = store.ask(keystore.authority), time.time()
-    if before is not None and before.not_after > now and not arguments.replace:
-        raise Refusal(f"there is an authority already ({before.fingerprint[:16]}); another one beside it: --replace")
-    made = authority_row(master_key(store.settings), arguments.name, now)
-    store.change(told("authority-made", fingerprint=made.fingerprint), keystore.add, made)
-    print(f"{made.fingerprint}: issues from now on, until {moment(made.not_after)}")
-    return 0

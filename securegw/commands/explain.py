@@ -18,15 +18,18 @@ from securegw.commands.inspect import wire_form
 from securegw.commands.keyrows import judge_rows
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
+from securegw.flow.contents import Contents, cited, look_inside
 from securegw.flow.deciding import Case, direction_of
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author, header_mailboxes
+from securegw.policy.conditions import CONTENT
 from securegw.policy.explain import explain
 from securegw.policy.rules import default_rules_text, read_rules
-from securegw.store import domains, people, rulebook
+from securegw.store import domains, opened, people, rulebook
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -45,6 +48,7 @@ class Known:
     domains: frozenset[str]
     may_sign: bool = True
     may_encrypt: bool = True
+    opened_here: bool = False
     usable: dict[str, frozenset[str]] = attrs.field(factory=dict)
     why: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
 
@@ -93,14 +97,19 @@ def run(arguments: Namespace) -> int:
 
 def read_journey(arguments: Namespace) -> Journey:
     """The mail, and the envelope from the command or else from the header."""
-    raw, _note = wire_form(arguments.mail.read_bytes())
+    return read_journey_of(arguments.mail, arguments.sender, arguments.to, outside=arguments.outside)
+
+
+def read_journey_of(file: Path, sender: Address | None, to: Sequence[Address] | None, *, outside: bool) -> Journey:
+    """One mail file with its envelope."""
+    raw, _note = wire_form(file.read_bytes())
     message = messages.read(raw)
     if not message.fields:
-        raise Refusal(f"{arguments.mail}: not a mail; it has no header")
-    recipients = tuple(arguments.to or header_recipients(message))
+        raise Refusal(f"{file}: not a mail; it has no header")
+    recipients = tuple(to or header_recipients(message))
     if not recipients:
-        raise Refusal(f"{arguments.mail}: names no recipient; name one with --to")
-    return Journey(message, arguments.sender or author(message), recipients, arguments.outside, time.time())
+        raise Refusal(f"{file}: names no recipient; name one with --to")
+    return Journey(message, sender or author(message), recipients, outside, time.time())
 
 
 def header_recipients(message: Message) -> list[Address]:
@@ -139,9 +148,15 @@ def look_in_store(connection: Connection, journey: Journey, named: tuple[str, st
     return Known(
         read_rules(text, name), name,
         frozenset(domain.name for domain in domains.list_domains(connection)),
-        user.may_sign if user else True, user.may_encrypt if user else True,
+        user.may_sign if user else True, user.may_encrypt if user else True, is_opened_here(connection, journey),
         {key: usable for key, (usable, _why) in judged.items()}, {key: why for key, (_usable, why) in judged.items()},
     )
+
+
+def is_opened_here(connection: Connection, journey: Journey) -> bool:
+    """Whether the mail cites or carries one that the gateway has opened."""
+    inside = look_inside(journey.message.raw, ())
+    return opened.any_known(connection, (*cited(journey.message), *inside.ids))
 
 
 def judge_keys(connection: Connection, address: Address, at: float) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -171,6 +186,18 @@ def decide_one(journey: Journey, known: Known, recipient: Address, direction: Di
     """The same call of the rules that the journey of a mail makes."""
     sender = journey.sender.key if journey.sender else ""
     case = Case(
-        journey.message, sender, from_user(journey, known), known.rules, known.may_sign, known.may_encrypt
+        journey.message, sender, from_user(journey, known), known.rules, known.may_sign, known.may_encrypt,
+        contents_of(journey, known, direction),
     )
     return case.decide(recipient, direction, known.usable.get(recipient.key, frozenset()))
+
+
+def contents_of(journey: Journey, known: Known, direction: Direction) -> Contents:
+    """What the rules ask of the mail beyond its header, as far as it can be told here: whether it cites or carries what
+    was opened by the gateway is known to its database."""
+    asked = known.rules.asks.get(direction, frozenset()) & CONTENT
+    if not asked:
+        return Contents()
+    inside = look_inside(journey.message.raw, known.rules.patterns)
+    found = inside.findings
+    return Contents(found.found, found.attachments, found.examined, known.opened_here)

@@ -19,6 +19,7 @@ from securegw.commands.passwords import add_password_file, read_password
 from securegw.crypto.authority import to_pem
 from securegw.crypto.certificate import speaks_for
 from securegw.crypto.keyfile import write_pkcs12
+from securegw.keys import trust
 from securegw.keys.issue import PRIVATE_KEY, held
 from securegw.mail.address import parse_address
 from securegw.store import domains, keystore
@@ -80,10 +81,10 @@ def rows_of(store: Store, found: KeyFile, arguments: Namespace) -> Iterator[Held
     """The rows that a key file becomes: one for each address, one for each authority."""
     for number, read in enumerate(found.certificates):
         private = found.private if number == 0 else None
-        trust = "trusted" if arguments.trust or private is not None else "unknown"
+        believed = "trusted" if arguments.trust or private is not None else "unknown"
         names = [""] if read.is_ca else [each.key for each in addresses_of(read, arguments)]
         for name in names:
-            yield new_row(store, private, read, name, trust)
+            yield new_row(store, private, read, name, believed)
 
 
 def addresses_of(read: Certificate, arguments: Namespace) -> list[Address]:
@@ -98,13 +99,13 @@ def addresses_of(read: Certificate, arguments: Namespace) -> list[Address]:
     return [parse_address(each) for each in read.addresses]
 
 
-def new_row(store: Store, private: bytes | None, read: Certificate, name: str, trust: str) -> Held:
+def new_row(store: Store, private: bytes | None, read: Certificate, name: str, believed: str) -> Held:
     """One row, its private key sealed under the master key."""
     if private is not None:
         master = master_key(store.settings)
-        return held(master, private, read.der, source="imported", trust=trust, now=time.time(), address=name)
+        return held(master, private, read.der, source="imported", trust=believed, now=time.time(), address=name)
     return keystore.Held(
-        address=name, der=read.der, fingerprint=read.fingerprint, source="imported", trust=trust,
+        address=name, der=read.der, fingerprint=read.fingerprint, source="imported", trust=believed,
         not_before=read.not_before, not_after=read.not_after, created=time.time(),
     )
 
@@ -151,6 +152,5 @@ def export_private(store: Store, public: Held, arguments: Namespace) -> int:
 
 
 def chain_of(store: Store, public: Held) -> list[bytes]:
-    """Our authority, where it has issued the certificate."""
-    authority = store.ask(keystore.authority)
-    return [authority.der] if authority is not None and public.source == "issued" else []
+    """The authorities above it, as far as they are known here."""
+    return list(trust.chain_of(public.der, store.ask(keystore.authorities)))

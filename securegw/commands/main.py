@@ -54,11 +54,13 @@ COMMANDS = (
     Command("users", "users", "List, add, change and remove inside people."),
     Command("logins", "logins", "List, add and remove who may sign in to send mail, and change passwords."),
     Command("keys", "certificates", "List, import, export, trust, issue and remove certificates and keys."),
+    Command("authority", "authority", "Make or request the authority that issues to users; its revocation lists."),
     Command("rules", "rules", "Check, load, show and roll back the rules."),
     Command("queue", "queue", "List, show, hold, release, retry and delete waiting mail."),
     Command("history", "history", "Print what happened to a mail or an address."),
     Command("explain", "explain", "Say what would happen to a mail, without doing it."),
     Command("inspect", "inspect", "Judge a certificate, a key or a mail, without a database."),
+    Command("verify", "verify", "Say whether a verdict in a mail was written by this gateway."),
 )
 
 

@@ -1,4 +1,4 @@
-"""The rules: check a file, load it as the next version, look at versions, go back to one.
+"""The rules: check a file, try it on a folder of mails, load it as the next version, look at versions, go back to one.
 
 Every version ever loaded stays in the store; going back loads an old text again as a new version.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from securegw.commands.actions import Actions, run_action
 from securegw.commands.opening import Refusal, actor, read_text, told
+from securegw.commands.ruletrial import add_try, difference, try_rules
 from securegw.commands.tables import Row, moment, print_rows
 from securegw.policy.rules import default_rules_text, read_rules
 from securegw.store import rulebook
@@ -35,6 +36,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     show = actions.add("show", show_text, "Print the rules in force, or a version of them.")
     show.add_argument("version", type=int, nargs="?")
     actions.add("history", list_versions, "List all versions.", json=True)
+    diff = actions.add("diff", show_difference, "Print what two versions differ in.")
+    diff.add_argument("old", type=int)
+    diff.add_argument("new", type=int, nargs="?", help="default: the version in force")
+    trial = actions.add_plain("try", try_rules, "Say which decisions about a folder of mails new rules would change.")
+    add_try(trial)
     back = actions.add("rollback", roll_back, "Put an earlier version in force again.")
     back.add_argument("version", type=int)
 
@@ -74,6 +80,16 @@ def list_versions(store: Store, arguments: Namespace) -> int:
     in_force = current.version if current else None
     rows = [row(each, in_force) for each in store.ask(rulebook.history, limit=sys.maxsize)]
     print_rows(rows, COLUMNS, as_json=arguments.json)
+    return 0
+
+
+def show_difference(store: Store, arguments: Namespace) -> int:
+    """A unified diff of two versions."""
+    current = store.ask(rulebook.current)
+    number = arguments.new or (current.version if current else 0)
+    old, new = version(store, arguments.old), version(store, number)
+    for line in difference(old.text, new.text, f"version {old.version}", f"version {new.version}"):
+        print(line)
     return 0
 
 

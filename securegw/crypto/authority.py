@@ -88,8 +88,12 @@ def issue(
     days: float,
     now: float,
     kind: str = "rsa-2048",
+    crl_url: str = "",
 ) -> tuple[bytes, bytes]:
-    """A certificate for one mail address, to sign and to be encrypted to: (private key, certificate)."""
+    """A certificate for one mail address, to sign and to be encrypted to: (private key, certificate).
+
+    ``crl_url`` is where the list stands by which it can be revoked (RFC 5280 4.2.1.13).
+    """
     mailbox = str(parse_address(address))
     key = make_key(kind)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (name or mailbox)[:NAME_LIMIT])])
@@ -99,6 +103,9 @@ def issue(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(mailbox)]), critical=False)
     )
+    if crl_url:
+        point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl_url)], None, None, None)
+        builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
     return key_bytes(key), _signed(builder, load_signing_key(authority_key))
 
 

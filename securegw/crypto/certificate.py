@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
@@ -125,6 +125,11 @@ def bound_to(der: bytes) -> str:
     return "pss" if kind == PSS_ONLY else "oaep" if kind == OAEP_ONLY else ""
 
 
+def key_in(der: bytes) -> bytes:
+    """The public key inside as bytes, to compare two certificates."""
+    return public_key(der).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def read_certificates(pem_or_der: bytes) -> list[Certificate]:
     """All certificates of a file: PEM (text around them is ignored) or one in DER."""
     if b"-----BEGIN " not in pem_or_der:
@@ -139,6 +144,15 @@ def read_certificates(pem_or_der: bytes) -> list[Certificate]:
 def speaks_for(certificate: Certificate, address: Address) -> bool:
     """True only if the certificate names exactly this address; nothing is trimmed, decoded or guessed."""
     return str(address) in certificate.addresses
+
+
+def issued_by(der: bytes, authority: bytes) -> bool:
+    """Whether one certificate was signed with the key of another, and bears its name."""
+    try:
+        load(der).verify_directly_issued_by(load(authority))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _describe(der: bytes, parsed: x509.Certificate) -> Certificate:

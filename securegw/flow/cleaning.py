@@ -105,6 +105,25 @@ def clean(html: str, cids: Mapping[str, str]) -> Cleaned:
     return Cleaned(_on_ground(html, name_hosts(harmless)), picky.blocked)
 
 
+# Anything that a mail program could fetch when it shows the text, or send: then all of it is cleaned.
+FETCHES = re.compile(
+    r"<\s*(?:img|link|script|iframe|frame|object|embed|base|form|input|button|meta|style|svg|math|audio|video|source|"
+    r"track|image|picture|applet|bgsound|layer|body[^>]+background|table[^>]+background|td[^>]+background)\b"
+    r"|url\s*\(|@import|srcset\s*=|\bsrc\s*=|background\s*=|\\[0-9a-f]{2}",
+    re.IGNORECASE,
+)
+
+
+def disarm(html: str) -> str:
+    """The HTML without anything that asks somebody else for something; the very same text if it asks for nothing."""
+    if not FETCHES.search(html):
+        return html
+    try:
+        return clean(html, {}).html
+    except NotExamined:
+        return "<p>[HTML]</p>"
+
+
 class _Picky:
     """Looks at each attribute that the list lets through; counts the pictures that it takes out."""
 

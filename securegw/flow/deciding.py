@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from securegw.flow.contents import Contents
 from securegw.policy.decide import decide
 from securegw.policy.facts import Direction, Facts, gather
 
 if TYPE_CHECKING:
+    from securegw.crypto.verdict import Verdict
     from securegw.mail.address import Address
     from securegw.mail.message import Message
     from securegw.policy.decision import Decision
     from securegw.policy.rules import Rules
 
 CARRIER = frozenset({"carrier"})
+NOTHING_ASKED = Contents()
 
 
 @attrs.frozen(slots=False)
@@ -33,11 +36,12 @@ class Case:
     rules: Rules
     may_sign: bool = True
     may_encrypt: bool = True
+    contents: Contents = NOTHING_ASKED
 
     @cached_property
     def _facts(self) -> Facts:
         """Read once, whatever the number of recipients."""
-        return gather(
+        facts = gather(
             self.message,
             direction="outgoing",
             sender=self.sender,
@@ -47,11 +51,23 @@ class Case:
             may_encrypt=self.may_encrypt,
             usable=None,
         )
+        return attrs.evolve(facts, **attrs.asdict(self.contents, recurse=False))
 
-    def decide(self, recipient: Address, direction: Direction, methods: frozenset[str] = frozenset()) -> Decision:
-        """The decision for one recipient; ``methods`` are those for which there is a key."""
+    def decide(
+        self,
+        recipient: Address,
+        direction: Direction,
+        methods: frozenset[str] = frozenset(),
+        verdict: Verdict | None = None,
+    ) -> Decision:
+        """The decision for one recipient; ``methods`` are those for which there is a key, ``verdict`` what was found
+        out about a mail that came in for him."""
         usable = methods | CARRIER if self.inside and direction == "outgoing" else methods
-        return decide(self._facts.to(recipient.key, usable, direction=direction), self.rules)
+        facts = self._facts.to(recipient.key, usable, direction=direction)
+        if verdict is not None:
+            signed = "none" if not verdict.signed else "good" if verdict.signed_ok else "bad"
+            facts = attrs.evolve(facts, encrypted=verdict.encrypted, signed=signed)
+        return decide(facts, self.rules)
 
 
 def direction_of(*, ours: bool, inside: bool) -> Direction:

@@ -13,29 +13,51 @@ import attrs
 import txaio
 
 from securegw.crypto import methods
+from securegw.crypto.smime import Opened
+from securegw.crypto.verdict import Verdict
+from securegw.flow import reprocess
 from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case, direction_of
+from securegw.flow.dressing import Dress, dressed
 from securegw.flow.history import decided, in_short, judged
-from securegw.flow.marking import mark_of, marked, portal_mark, without_forgeries
+from securegw.flow.marking import mark_of, portal_mark, without_forgeries
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
 from securegw.keys import harvest
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author
 from securegw.mail.notice import Failure
+from securegw.store import opened as openings
 from securegw.store import queue
 
 if TYPE_CHECKING:
     from securegw.crypto.methods import Method
     from securegw.crypto.seal import MasterKey
-    from securegw.crypto.smime import Opened
     from securegw.flow.claims import Claims
+    from securegw.flow.contents import Examiner
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
+    from securegw.flow.proofs import Proofs
+    from securegw.flow.undecryptable import Undecryptable
     from securegw.keys.keyring import Keyring
     from securegw.policy.decision import Decision
     from securegw.workers import Work
 
 log = txaio.make_logger()
+
+INLINE = 64 * 1024  # up to here it takes less to write marks and to seal than to hand the mail to a thread
+LARGE = 1 << 20
+
+
+@attrs.frozen
+class Sight:
+    """A mail as one recipient gets it: its bytes, and the verdict if there was anything to open or verify."""
+
+    raw: bytes
+    opened: Opened | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.opened.verdict if self.opened is not None else Verdict()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -47,6 +69,9 @@ class Incoming:
     keyring: Keyring
     notices: Notices
     claims: Claims
+    examiner: Examiner
+    proofs: Proofs
+    undecryptable: Undecryptable
     workers: Work
     master: MasterKey
     now: Callable[[], float]
@@ -54,44 +79,141 @@ class Incoming:
     async def treat(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
         """Everything that comes of a mail for our own users."""
         inside = accepted.is_from_inside and accepted.sender is not None and self.places.manages(accepted.sender)
-        case = Case(accepted.message, accepted.item.sender.lower(), inside, self.places.rules)
-        direction = direction_of(ours=True, inside=inside)
-        decisions = [(recipient, case.decide(recipient, direction)) for recipient in recipients]
-        clean = accepted.raw if inside else self._without_forgeries(accepted)
+        return await (self._pass_on(accepted, recipients) if inside else self._take_in(accepted, recipients))
+
+    async def _pass_on(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
+        """From one of ours to another: untouched, but for what is to be opened again."""
+        if any(map(reprocess.is_asked, recipients)):
+            others = [address for address in recipients if not reprocess.is_asked(address)]
+            again = await self._reprocess(accepted, next(filter(reprocess.is_asked, recipients)))
+            return again + (await self._pass_on(accepted, others) if others else Treatment())
+        case = await self._case(accepted, accepted.raw, inside=True)
+        decisions = [(recipient, case.decide(recipient, "internal")) for recipient in recipients]
         treatment = Treatment(also=(decided(accepted.item, decisions, self.now()),))
         for recipient, decision in decisions:
             if decision.outcome != "send":
-                treatment += self._back(accepted, recipient, decision)
-            elif inside:
-                treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=in_short(decision)),))
+                treatment += self._not_sent(accepted, recipient, decision)
             else:
-                treatment += await self._treat_one(accepted, clean, recipient, decision)
+                treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=in_short(decision)),))
         return _shared(treatment)
+
+    async def _reprocess(self, accepted: Accepted, asked: Address) -> Treatment:
+        """Open again what a user brings, and give it to him alone; of what stays closed he is told (R10)."""
+        user = accepted.sender
+        assert user is not None, "a user of ours has an address"
+        treatment, sentence = Treatment(), reprocess.NOTHING_THERE
+        for raw in await self.workers.process(reprocess.attached, accepted.raw):
+            if not reprocess.openable(raw):
+                continue
+            again = attrs.evolve(accepted, raw=raw, message=messages.read(raw))
+            clean = self._without_forgeries(again)
+            sight = await self.look(again, clean, user)
+            if sight.verdict.encrypted == "failed":
+                treatment += self._told(accepted, asked, reprocess.NOT_OPENED)
+            else:
+                treatment += await self._given_back(again, clean, sight, user)
+            sentence = ""
+        return treatment + self._told(accepted, asked, sentence) if sentence else treatment
+
+    async def _given_back(self, again: Accepted, clean: bytes, sight: Sight, user: Address) -> Treatment:
+        case = await self._case(again, clean, inside=False)
+        decision = case.decide(user, "incoming", verdict=sight.verdict)
+        dress = self._dress(again, sight, decision)
+        raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
+        row = queue.Recipient(str(user), decision=in_short(decision))
+        finished = await self._finished(again, row, raw)
+        entry = attrs.evolve(finished.entry, sender="")  # if it cannot be delivered, nobody outside hears of it
+        told = (*self._steps(again, sight, user), decided(again.item, [(user, decision)], self.now()))
+        return Treatment(finished=(Finished(entry, raw),), also=told)
+
+    def _told(self, accepted: Accepted, asked: Address, sentence: str) -> Treatment:
+        failure = Failure(recipient=str(asked), status="5.6.0", diagnostic=sentence, sentence=sentence)
+        return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
+
+    async def _take_in(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
+        clean = self._without_forgeries(accepted)
+        case = await self._case(accepted, clean, inside=False)
+        direction = direction_of(ours=True, inside=False)
+        treatment, decisions = Treatment(), []
+        for recipient in recipients:
+            sight = await self.look(accepted, clean, recipient)
+            decision = case.decide(recipient, direction, verdict=sight.verdict)
+            decisions.append((recipient, decision))
+            treatment += await self._treat_one(accepted, sight, recipient, decision)
+        return _shared(treatment + Treatment(also=(decided(accepted.item, decisions, self.now()),)))
+
+    async def _case(self, accepted: Accepted, raw: bytes, *, inside: bool) -> Case:
+        rules = self.places.rules
+        message = accepted.message if raw is accepted.raw else messages.read(raw)
+        contents = await self.examiner.look(raw, message, rules, "internal" if inside else "incoming")
+        return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents)
 
     def _without_forgeries(self, accepted: Accepted) -> bytes:
         keywords = tuple(self.places.rules.keywords.texts.values())
         return without_forgeries(accepted.raw, self.host, keywords)
 
-    async def _treat_one(self, accepted: Accepted, clean: bytes, recipient: Address, decision: Decision) -> Treatment:
-        row = queue.Recipient(str(recipient), decision=in_short(decision))
-        raw = clean
-        steps: tuple[Step, ...] = ()
+    async def look(self, accepted: Accepted, clean: bytes, recipient: Address) -> Sight:
+        """Open and verify for one recipient, unless its sender has tried too often with what cannot be opened."""
         method = methods.recognise(messages.read(clean))
-        if method is not None:
-            opened = await self._open(method, clean, recipient)
-            raw = marked(opened.raw, mark_of(opened.verdict), decision, self.host)
-            steps = self._learned(accepted, opened, recipient)
-        elif accepted.door == "portal":
-            raw = marked(clean, portal_mark(accepted.item.sender), decision, self.host)
+        if method is None:
+            return Sight(clean)
+        if _is_sealed(method, clean) and await self.undecryptable.too_many(accepted):
+            return Sight(clean, Opened(clean, verdict=Verdict(encrypted="failed", reasons=("too-many-not-opened",))))
+        opened = await self._open(method, clean, recipient)
+        return Sight(opened.raw, opened)
+
+    async def _treat_one(
+        self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision
+    ) -> Treatment:
+        steps = self._steps(accepted, sight, recipient)
+        if decision.outcome != "send":
+            return self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
+        row = queue.Recipient(str(recipient), decision=in_short(decision))
+        dress = self._dress(accepted, sight, decision)
+        if dress is not None:
+            raw = await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
+        else:
+            raw = sight.raw
         if raw is accepted.raw:
             return Treatment(stays=(row,), also=steps)
-        return Treatment(finished=(self._finished(accepted, row, raw),), also=steps)
+        return Treatment(finished=(await self._finished(accepted, row, raw),), also=steps)
 
-    def _back(self, accepted: Accepted, recipient: Address, decision: Decision) -> Treatment:
-        failure = Failure(
-            recipient=str(recipient), status="5.7.1", diagnostic=decision.sentence, sentence=decision.sentence
+    def _dress(self, accepted: Accepted, sight: Sight, decision: Decision) -> Dress | None:
+        """What is written into the mail before it is delivered; None if nothing is."""
+        banner = self.places.rules.banners.get(decision.banner)
+        mark = None
+        if sight.opened is not None:
+            mark = mark_of(sight.verdict)
+        elif accepted.door == "portal":
+            mark = portal_mark(accepted.item.sender)
+        if mark is None and banner is None:
+            return None
+        return Dress(
+            mark=mark,
+            decision=decision,
+            host=self.host,
+            trace=accepted.item.trace,
+            banner=banner,
+            strip=decision.strips_signature and sight.verdict.signed_ok,
+            disarm="unauthenticated-cipher" in sight.verdict.reasons and not sight.verdict.signed_ok,
         )
-        return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
+
+    def _not_sent(self, accepted: Accepted, recipient: Address, decision: Decision) -> Treatment:
+        if decision.outcome == "refuse":
+            sentence = decision.sentence
+            failure = Failure(recipient=str(recipient), status="5.7.1", diagnostic=sentence, sentence=sentence)
+            return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
+        identity = queue.new_id()
+        entry = successor(
+            accepted.item,
+            id=identity,
+            recipients=(queue.Recipient(str(recipient), decision=in_short(decision)),),
+            body=tuple(self.master.seal_parts(BODY, identity, accepted.raw)),
+            session=None,
+            state="held",
+            note=decision.sentence,
+        )
+        return Treatment(finished=(Finished(entry, accepted.raw),))
 
     async def _open(self, method: Method, raw: bytes, recipient: Address) -> Opened:
         """In a process: a stranger has made this."""
@@ -101,22 +223,39 @@ class Incoming:
         assert method.open is not None, "what is recognised can be opened"
         return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by)
 
-    def _learned(self, accepted: Accepted, opened: Opened, recipient: Address) -> tuple[Step, ...]:
-        written_by = author(messages.read(opened.raw))
-        trace = accepted.item.trace
-        rows = harvest.learn(opened, written_by, self.now())
-        told = judged(accepted.item, opened, recipient, self.now())
-        return (told, *((harvest.keep, (trace, row)) for row in rows))
+    def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
+        """What is written down of a mail: the verdict, what was learned, that it was opened, that it was not."""
+        steps: list[Step] = []
+        opened = sight.opened
+        if opened is not None:
+            steps.append(judged(accepted.item, opened, recipient, self.now()))
+            written_by = author(messages.read(opened.raw))
+            rows = harvest.learn(opened, written_by, self.now())
+            steps += [(harvest.keep, (accepted.item.trace, row)) for row in rows]
+        if sight.verdict.encrypted == "failed":
+            steps.append(self.undecryptable.failed(accepted))
+        if sight.verdict.encrypted == "opened" or accepted.door == "portal":
+            steps.append((openings.note, openings.Seen((accepted.item.message_id,), self.now())))
+        return tuple(steps)
 
-    def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
+    async def _worked(self, raw: bytes, function: Callable[..., bytes], *arguments: object) -> bytes:
+        if len(raw) <= INLINE:
+            return function(*arguments)
+        return await self.workers.thread(function, *arguments)
+
+    async def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
         identity = queue.new_id()
+        if len(raw) <= INLINE:
+            body = self.master.seal_parts(BODY, identity, raw)
+        else:
+            body = await self.workers.thread(self.master.seal_parts, BODY, identity, raw)
         entry = successor(
             accepted.item,
             id=identity,
             kind="ready",
             recipients=(row,),
             size=len(raw),
-            body=tuple(self.master.seal_parts(BODY, identity, raw)),
+            body=tuple(body),
             direction="incoming",
             session=self.claims.birth(len(raw)),
             next_try=0.0,
@@ -124,14 +263,21 @@ class Incoming:
         return Finished(entry, raw)
 
 
+def _is_sealed(method: Method, raw: bytes) -> bool:
+    return method.recognise is not None and method.recognise(messages.read(raw)) == "encrypted"
+
+
 def _shared(treatment: Treatment) -> Treatment:
     """Recipients with the very same bytes share one mail."""
     kept: dict[bytes, Finished] = {}
+    alone: list[Finished] = []
     for finished in treatment.finished:
         first = kept.get(finished.raw)
-        if first is None or first.entry.sender != finished.entry.sender:
+        if finished.entry.kind != "ready":
+            alone.append(finished)
+        elif first is None or first.entry.sender != finished.entry.sender:
             kept[finished.raw] = finished
         else:
             together = attrs.evolve(first.entry, recipients=first.entry.recipients + finished.entry.recipients)
             kept[finished.raw] = Finished(together, first.raw)
-    return attrs.evolve(treatment, finished=tuple(kept.values()))
+    return attrs.evolve(treatment, finished=(*kept.values(), *alone))

@@ -16,6 +16,7 @@ import txaio
 
 from securegw import config
 from securegw.config import setting
+from securegw.flow import reprocess
 from securegw.flow.circles import Circles
 from securegw.flow.claims import BODY
 from securegw.flow.room import Room, folder_of
@@ -177,6 +178,8 @@ class Intake:
         if not (source.inside or ours):
             log.info("relaying to {domain} denied to {peer}", domain=recipient.domain, peer=source.address)
             raise RelayDenied
+        if source.inside and ours and reprocess.is_asked(recipient):
+            return
         if ours and self.recipients is not None:
             await self.recipients.check(recipient)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from securegw.flow.proofs import OPENED_FIELD, VERDICT_FIELD
 from securegw.mail import message as messages
 from securegw.mail.address import header_mailboxes
 from securegw.mail.compose import mailbox
@@ -18,9 +19,9 @@ from securegw.policy.marks import SUBJECT_FIELDS, clean_subject, forged_fields, 
 
 if TYPE_CHECKING:
     from securegw.crypto.verdict import Verdict
+    from securegw.flow.proofs import Proofs
     from securegw.policy.decision import Decision
 
-VERDICT_FIELD = "X-Securegw-Verdict"
 SECURE, SIGNED_OK, SIGNED_INVALID = "[secure]", "[signed OK]", "[signed INVALID]"
 TAGS = (SECURE, SIGNED_OK, SIGNED_INVALID)
 NAME_FIELDS = ("from", "sender", "reply-to")
@@ -28,11 +29,16 @@ NAME_FIELDS = ("from", "sender", "reply-to")
 
 @attrs.frozen
 class Mark:
-    """What we say about a mail: the words of the header field, the result for RFC 8601, the subject tags."""
+    """What we say about a mail: the words of the header field, the result for RFC 8601, the subject tags.
+
+    ``opened`` says that it came sealed and is in clear now: that is written whatever the rules say of marks, because it
+    keeps the mail from leaving in clear again (5.5.33).
+    """
 
     verdict: str
     results: str = ""
     tags: tuple[str, ...] = ()
+    opened: bool = False
 
 
 def without_forgeries(raw: bytes, host: str, keywords: tuple[str, ...] = ()) -> bytes:
@@ -91,7 +97,8 @@ def mark_of(verdict: Verdict) -> Mark:
         words.append(f'signer="{_word(verdict.signer)}"')
     if verdict.reasons:
         words.append(f'reason="{_word(", ".join(verdict.reasons))}"')
-    return Mark(";\r\n\t".join(("; ".join(words[:4]), *words[4:])), _results(verdict), _tags(verdict))
+    opened = verdict.encrypted == "opened"
+    return Mark(";\r\n\t".join(("; ".join(words[:4]), *words[4:])), _results(verdict), _tags(verdict), opened)
 
 
 def _tags(verdict: Verdict) -> tuple[str, ...]:
@@ -112,10 +119,10 @@ def _results(verdict: Verdict) -> str:
 
 def portal_mark(account: str) -> Mark:
     """An answer that an account has written in the portal, behind its password."""
-    return Mark(f"portal; account={_word(account)}", tags=(SECURE,))
+    return Mark(f"portal; account={_word(account)}", tags=(SECURE,), opened=True)
 
 
-def marked(raw: bytes, mark: Mark, decision: Decision, host: str) -> bytes:
+def marked(raw: bytes, mark: Mark, decision: Decision, host: str, proofs: Proofs, trace: str) -> bytes:
     """The mail with our marks, as far as the decision wants them."""
     if decision.tag and mark.tags:
         message = messages.read(raw)
@@ -123,12 +130,12 @@ def marked(raw: bytes, mark: Mark, decision: Decision, host: str) -> bytes:
         for tag in mark.tags:
             subject = tag_subject(subject, tag)
         raw = messages.with_field(message, "Subject", messages.encode_words(subject))
-    if not decision.mark:
-        return raw
-    lines = messages.field_line(VERDICT_FIELD, mark.verdict)
-    if mark.results:
+    lines = messages.field_line(OPENED_FIELD, proofs.opened(trace)) if mark.opened else b""
+    if decision.mark:
+        lines += messages.field_line(VERDICT_FIELD, proofs.proved(mark.verdict, messages.read(raw), trace))
+    if decision.mark and mark.results:
         lines += messages.field_line("Authentication-Results", f"{host};\r\n\t{mark.results}")
-    return messages.prepend(raw, lines)
+    return messages.prepend(raw, lines) if lines else raw
 
 
 def _word(text: str) -> str:

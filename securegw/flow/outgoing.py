@@ -7,7 +7,7 @@ told. Nothing leaves in clear unless the Decision says ``plain`` (REL5).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import txaio
@@ -19,13 +19,14 @@ from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.mail.address import Address, author, header_mailboxes
-from securegw.mail.errors import BadAddress, Later
+from securegw.mail.errors import BadAddress, Later, MailError, UnknownSender
 from securegw.mail.notice import Failure
 from securegw.store import people, queue
 
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.flow.claims import Claims
+    from securegw.flow.contents import Examiner
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
     from securegw.flow.webmail import Webmail
@@ -40,6 +41,7 @@ log = txaio.make_logger()
 
 WAIT = 60.0
 LIFE = 5 * 86400.0
+NO_USER = "The sender is not a user of this gateway; an administrator has to add him."
 NOT_HIS_NAME = "The message has to be signed, but its From field does not name its sender alone."
 
 
@@ -56,6 +58,14 @@ class Way:
         return queue.Recipient(str(self.recipient), decision=in_short(self.decision))
 
 
+@attrs.frozen
+class Broken:
+    """Recipients whose mail could not be made, and why."""
+
+    ways: tuple[Way, ...]
+    error: Exception
+
+
 @attrs.define(eq=False, kw_only=True)
 class Outgoing:
     """Decides and protects."""
@@ -66,10 +76,12 @@ class Outgoing:
     webmail: Webmail
     notices: Notices
     claims: Claims
+    examiner: Examiner
     database: Database
     workers: Work
     master: MasterKey
     now: Callable[[], float]
+    makes_users: bool = True
     users: Fresh[User] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -77,11 +89,16 @@ class Outgoing:
 
     async def treat(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
         """Everything that comes of a mail for recipients outside."""
-        user = await self._user(accepted)
+        try:
+            user = await self._user(accepted)
+        except UnknownSender as error:
+            failures = [_failure(recipient, error.sentence) for recipient in recipients]
+            return Treatment(finished=self.notices.about(accepted.item, accepted.message, failures, self.now()))
         ways = await self._decide(accepted, recipients, user)
         sends = [way for way in ways if way.decision.outcome == "send"]
         treatment = self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
         treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
+        treatment += self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
         treatment += await self._send(accepted, sends, user)
         told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
         return attrs.evolve(treatment, also=(*treatment.also, told))
@@ -94,6 +111,8 @@ class Outgoing:
         if self.users.knows(sender.key):
             return self.users[sender.key]
         user = await self.workers.settle(self.database.read(people.get_user, sender.key))
+        if user is None and not self.makes_users:
+            raise UnknownSender(NO_USER)
         if user is None:
             new = people.User(address=sender.key, name=display_name(accepted, sender), created=self.now())
             user = await self.workers.settle(self.database.write(people.ensure_user, new))
@@ -101,6 +120,7 @@ class Outgoing:
 
     async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
         keys = await self.keyring.usable(recipients)
+        contents = await self.examiner.look(accepted.raw, accepted.message, self.places.rules, "outgoing")
         case = Case(
             accepted.message,
             accepted.item.sender.lower(),
@@ -108,6 +128,7 @@ class Outgoing:
             rules=self.places.rules,
             may_sign=user is None or user.may_sign,
             may_encrypt=user is None or user.may_encrypt,
+            contents=contents,
         )
         ways = []
         for recipient in recipients:
@@ -125,6 +146,13 @@ class Outgoing:
             return Treatment()
         if self.now() - accepted.item.received > LIFE:
             return self._refuse(accepted, ways)
+        return self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
+
+    def _hold(self, accepted: Accepted, ways: list[Way]) -> Treatment:
+        """Those that an administrator has to look at; released, they are decided anew."""
+        return self._kept(accepted, ways, state="held") if ways else Treatment()
+
+    def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
         identity = queue.new_id()
         entry = successor(
             accepted.item,
@@ -132,8 +160,8 @@ class Outgoing:
             recipients=tuple(way.row for way in ways),
             body=tuple(self.master.seal_parts(BODY, identity, accepted.raw)),
             session=None,
-            next_try=self.now() + WAIT,
             note=ways[0].decision.sentence,
+            **how,
         )
         return Treatment(finished=(Finished(entry, accepted.raw),))
 
@@ -141,24 +169,52 @@ class Outgoing:
         signing = await self._signing(accepted, ways, user)
         nameless = [way for way in ways if way.decision.must_sign and signing is None]
         treatment = self._refuse(accepted, nameless, NOT_HIS_NAME)
-        plans = []
+        plans, broken = [], []
         for way in ways:
             if way in nameless:
                 continue
-            plan = self._plan(way, signing if way.decision.sign else None)
-            if way.decision.method == "carrier":
-                cover = await self.webmail.cover(accepted, way.recipient, display_name(accepted, accepted.sender))
-                plan = attrs.evolve(plan, wrap=cover.wrap)
-                treatment += cover.beside
+            try:
+                plan, beside = await self._prepare(accepted, way, signing if way.decision.sign else None)
+            except Exception as error:
+                broken.append(Broken((way,), error))
+                continue
             if plan.is_none:
-                treatment += Treatment(stays=(way.row,))
+                treatment += Treatment(stays=(way.row,), also=beside.also)
             else:
-                plans.append((way, plan))
-        return treatment + Treatment(finished=await self._protect(accepted, _together(plans)))
+                plans.append((way, plan, beside))
+        done, failed = await self._protect(accepted, _together(plans))
+        return treatment + done + self._go_on_without(accepted, [*broken, *failed])
+
+    async def _prepare(self, accepted: Accepted, way: Way, signing: Signing | None) -> tuple[Plan, Treatment]:
+        """The work for one recipient, and what belongs into the same commit if it succeeds."""
+        plan = self._plan(way, signing)
+        if way.decision.method != "carrier":
+            return plan, Treatment()
+        cover = await self.webmail.cover(accepted, way.recipient, display_name(accepted, accepted.sender))
+        return attrs.evolve(plan, wrap=cover.wrap), cover.beside
+
+    def _go_on_without(self, accepted: Accepted, broken: list[Broken]) -> Treatment:
+        """Those for whom it did not work do not stop the others (S13).
+
+        What will never work goes back to the sender. What may work later, or should never have happened, goes on alone,
+        so that it is counted, tried again, and parked by itself; if nobody else is left, that is this very mail.
+        """
+        treatment = Treatment()
+        for each in broken:
+            if isinstance(each.error, MailError) and not each.error.temporary:
+                treatment += self._refuse(accepted, list(each.ways), each.error.sentence)
+            elif len(each.ways) == len(accepted.item.recipients):
+                raise each.error
+            else:
+                log.warn("{trace}: {error}; the others go on", trace=accepted.item.trace, error=repr(each.error)[:200])
+                for way in each.ways:
+                    treatment += self._kept(accepted, [way], state="waiting", next_try=self.now() + WAIT)
+        return treatment
 
     def _plan(self, way: Way, signing: Signing | None) -> Plan:
         """The work for one recipient; a method that nobody here knows never becomes a mail in clear."""
-        plan = Plan(edits_of(way.decision), signing, at=self.now())
+        edits = edits_of(way.decision, self.places.rules.banners.get(way.decision.banner))
+        plan = Plan(edits, signing, at=self.now())
         if way.decision.method in ("plain", "carrier"):
             return plan
         if way.decision.method == "smime" and way.usable.certificates:
@@ -191,16 +247,23 @@ class Outgoing:
         self.keyring.forget(sender)
         return await self.keyring.signing(sender)
 
-    async def _protect(self, accepted: Accepted, plans: list[tuple[list[Way], Plan]]) -> tuple[Finished, ...]:
+    async def _protect(
+        self, accepted: Accepted, plans: list[tuple[list[Way], Plan, Treatment]]
+    ) -> tuple[Treatment, list[Broken]]:
+        """The finished mails with what belongs to them, and those of which nothing came."""
         if not plans:
-            return ()
+            return Treatment(), []
         identities = [queue.new_id() for _ in plans]
-        work = [(identity, plan) for identity, (_, plan) in zip(identities, plans, strict=True)]
-        done = await self.workers.thread(protect, accepted.raw, work, self.master)
-        return tuple(
-            Finished(self._entry(accepted, ways, protected), protected.raw)
-            for (ways, _), protected in zip(plans, done, strict=True)
-        )
+        work = [(identity, plan) for identity, (_, plan, _) in zip(identities, plans, strict=True)]
+        results = await self.workers.thread(protect, accepted.raw, work, self.master)
+        treatment, broken = Treatment(), []
+        for (ways, _, beside), result in zip(plans, results, strict=True):
+            if isinstance(result, Protected):
+                finished = Finished(self._entry(accepted, ways, result), result.raw)
+                treatment += beside + Treatment(finished=(finished,))
+            else:
+                broken.append(Broken(tuple(ways), result))
+        return treatment, broken
 
     def _entry(self, accepted: Accepted, ways: list[Way], protected: Protected) -> queue.Entry:
         return successor(
@@ -225,18 +288,18 @@ def _asks_for_a_key(decision: Decision) -> bool:
     return decision.must_sign or (decision.sign and decision.method == "smime")
 
 
-def _together(plans: list[tuple[Way, Plan]]) -> list[tuple[list[Way], Plan]]:
+def _together(plans: list[tuple[Way, Plan, Treatment]]) -> list[tuple[list[Way], Plan, Treatment]]:
     """Recipients who get the very same bytes share one mail: those without encryption and with the same edits."""
     shared: dict[tuple[Edits, Signing | None], list[Way]] = {}
     result = []
-    for way, plan in plans:
+    for way, plan, beside in plans:
         if plan.certificates or plan.wrap is not None:
-            result.append(([way], plan))
+            result.append(([way], plan, beside))
             continue
         key = (plan.edits, plan.signing)
         if key not in shared:
             shared[key] = []
-            result.append((shared[key], plan))
+            result.append((shared[key], plan, beside))
         shared[key].append(way)
     return result
 

@@ -13,6 +13,7 @@ import attrs
 from securegw.crypto import smime
 from securegw.flow.claims import BODY
 from securegw.mail import message as messages
+from securegw.mail.insertion import Insertion, insert
 
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Edits:
-    """What leaves the header before anything else: control fields and the subject's keywords."""
+    """What is changed before anything else: control fields and the subject's keywords go, a banner comes."""
 
     strip: tuple[str, ...] = ()
     subject: str | None = None
+    banner: Insertion | None = None
 
     @property
     def is_none(self) -> bool:
-        return not self.strip and self.subject is None
+        return not self.strip and self.subject is None and self.banner is None
 
 
 @attrs.frozen
@@ -58,21 +60,33 @@ class Protected:
     parts: tuple[bytes, ...]
 
 
-def edits_of(decision: Decision) -> Edits:
-    """The edits that a decision asks for."""
-    return Edits(decision.strip_fields, decision.subject)
+def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
+    """The edits that a decision asks for; ``banner`` is the one it names."""
+    return Edits(decision.strip_fields, decision.subject, banner)
 
 
-def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected]:
-    """Carry out all plans for one mail, each under the id it will have; what several have in common is done once."""
+def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected | Exception]:
+    """Carry out all plans for one mail, each under the id it will have; what several have in common is done once.
+
+    A plan that fails gives its error in the place of a mail: it does not stop the others, and nothing of it is kept.
+    """
     signed: dict[tuple[Edits, Signing | None], bytes] = {}
-    done = []
+    done: list[Protected | Exception] = []
     for identity, plan in work:
-        content = _content(raw, plan, signed)
-        if plan.certificates:
-            content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
-        done.append(Protected(identity, content, tuple(master.seal_parts(BODY, identity, content))))
+        try:
+            done.append(_protect_one(raw, identity, plan, signed, master))
+        except Exception as error:
+            done.append(error)
     return done
+
+
+def _protect_one(
+    raw: bytes, identity: str, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes], master: MasterKey
+) -> Protected:
+    content = _content(raw, plan, signed)
+    if plan.certificates:
+        content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
+    return Protected(identity, content, tuple(master.seal_parts(BODY, identity, content)))
 
 
 def _content(raw: bytes, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes]) -> bytes:
@@ -91,9 +105,9 @@ def _sign(raw: bytes, plan: Plan) -> bytes:
 
 
 def edit(raw: bytes, edits: Edits) -> bytes:
-    """Cut the named fields and set the subject; every other byte stays."""
+    """Cut the named fields, set the subject, put the banner in; every other byte stays."""
     if edits.strip:
         raw = messages.without(messages.read(raw), edits.strip)
     if edits.subject is not None:
         raw = messages.with_field(messages.read(raw), "Subject", messages.encode_words(edits.subject))
-    return raw
+    return raw if edits.banner is None else insert(raw, edits.banner)

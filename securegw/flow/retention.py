@@ -16,7 +16,8 @@ from securegw import config
 from securegw.accounts import FORGOTTEN, IDLE, LONGEST
 from securegw.config import setting
 from securegw.flow.hours import Hours
-from securegw.store import desk, events, limits, websessions
+from securegw.keys.tidy import tidy
+from securegw.store import desk, events, limits, opened, websessions
 from securegw.store.items import Chosen
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class RetentionSettings:
     history_days: int = setting(
         config.number(1, 36_500), default=90, help="Days for which is known what happened to a mail."
     )
+    opened_days: int = setting(
+        config.number(1, 36_500),
+        default=800,
+        help="Days for which is known that a mail came encrypted, so that answers to it do not leave in clear.",
+    )
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -47,6 +53,7 @@ class Retention:
     """Does the regular cleaning; ``tick`` is called every now and then, at least every hour."""
 
     settings: RetentionSettings
+    tidy_days: float = 90.0
     database: Database
     workers: Work
     now: Callable[[], float]
@@ -70,6 +77,8 @@ class Retention:
             before = horizon - DAY + piece * DAY / PIECES
             forgotten += await self.workers.settle(self.database.write(events.prune, before))
         await self.workers.settle(self.database.write(limits.prune, now - FORGOTTEN))
+        await self.workers.settle(self.database.write(opened.prune, now - self.settings.opened_days * DAY))
+        await self.workers.settle(self.database.write(tidy, now, self.tidy_days))
         ended = self.database.write(websessions.prune, created_before=now - LONGEST, seen_before=now - IDLE)
         await self.workers.settle(ended)
         if forgotten:

@@ -23,7 +23,7 @@ from securegw.flow.claims import POLL, RENEW
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.mail.errors import MailError
-from securegw.portal import portal_site
+from securegw.portal import lists_site, portal_site
 from securegw.servers.smtp import SmtpFactory, smtp_factory
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
@@ -59,8 +59,12 @@ def _smtp(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
 
 def _portal(house: House, reactor: Any) -> Any:
     own = house.settings.portal
-    site = portal_site(house.webmail, house.accounts, house.texts, own, reactor)
+    site = portal_site(house.webmail, house.accounts, house.texts, own, reactor, house.revocations)
     return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
+
+
+def _lists(house: House, reactor: Any) -> Any:
+    return lists_site(house.revocations, house.settings.keys, reactor)
 
 
 def _server_tls(certificate: Path, key: Path) -> ServerTLS:
@@ -72,6 +76,7 @@ SERVERS = (
     Server("smtp", lambda settings: settings.smtp.listen, _smtp),
     Server("smtps", lambda settings: settings.smtp.listen_tls, partial(_smtp, implicit_tls=True)),
     Server("portal", lambda settings: settings.portal.listen, _portal),
+    Server("crl", lambda settings: settings.keys.crl_listen, _lists),
 )
 
 
@@ -101,6 +106,7 @@ class Doors(Service):
         self._every(POLL, lambda: _look(house))
         self._every(RENEW, house.claims.renew)
         self._every(CLEANING, house.retention.tick)
+        self._every(CLEANING, house.revocations.tick)
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
 
     async def _open_door(self, house: House, server: Server) -> None:
@@ -113,7 +119,7 @@ class Doors(Service):
             port = await serverFromString(self.reactor, listen).listen(factory)
             self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port
             host: Any = port.getHost()
-            if server.factory is not _portal and hasattr(host, "port"):
+            if server.factory not in (_portal, _lists) and hasattr(host, "port"):
                 house.doors.append((host.host, host.port))
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:

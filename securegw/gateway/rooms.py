@@ -17,6 +17,7 @@ from securegw.clients.relay import Relay
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey, load_master_key
 from securegw.flow.claims import Claims
+from securegw.flow.contents import Examiner
 from securegw.flow.delivery import Delivery
 from securegw.flow.hours import Hours
 from securegw.flow.incoming import Incoming
@@ -26,13 +27,16 @@ from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
 from securegw.flow.places import Places
+from securegw.flow.proofs import Proofs
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
+from securegw.flow.undecryptable import Undecryptable
 from securegw.flow.ways import Ways
 from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
+from securegw.keys.revocations import Revocations
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
 from securegw.store.fence import FILE
@@ -52,6 +56,7 @@ class House:
     claims: Claims
     keyring: Keyring
     issuer: Issuer
+    revocations: Revocations
     accounts: Accounts
     park: Park
     intake: Intake
@@ -85,7 +90,8 @@ def furnish(
     own = settings.gateway
     texts = Texts()
     keyring = Keyring(database, workers, master, now)
-    issuer = Issuer(database, workers, master, now)
+    issuer = Issuer(settings.keys, database, workers, master, now)
+    revocations = Revocations(settings.keys, database, workers, master, now)
     accounts = Accounts(database, master, workers, now, cost)
     places = Places(database, workers)
     claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
@@ -124,6 +130,8 @@ def furnish(
         master=master,
         now=now,
     )
+    proofs = Proofs(master)
+    examiner = Examiner(database, workers, proofs)
     outgoing = Outgoing(
         places=places,
         keyring=keyring,
@@ -131,10 +139,12 @@ def furnish(
         webmail=webmail,
         notices=notices,
         claims=claims,
+        examiner=examiner,
         database=database,
         workers=workers,
         master=master,
         now=now,
+        makes_users=settings.keys.new_users == "first-mail",
     )
     incoming = Incoming(
         host=own.host,
@@ -142,6 +152,9 @@ def furnish(
         keyring=keyring,
         notices=notices,
         claims=claims,
+        examiner=examiner,
+        proofs=proofs,
+        undecryptable=Undecryptable(database, workers, now),
         workers=workers,
         master=master,
         now=now,
@@ -172,6 +185,7 @@ def furnish(
         claims,
         keyring,
         issuer,
+        revocations,
         accounts,
         park,
         intake,
@@ -181,7 +195,14 @@ def furnish(
         incoming,
         journey,
         delivery,
-        Retention(settings=settings.retention, database=database, workers=workers, now=now, hours=hours),
+        Retention(
+            settings=settings.retention,
+            tidy_days=settings.keys.tidy_days,
+            database=database,
+            workers=workers,
+            now=now,
+            hours=hours,
+        ),
         relay,
         doors,
     )

@@ -12,6 +12,7 @@ from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
+from securegw.keys.settings import KeysSettings
 from securegw.pages import PortalSettings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
@@ -54,5 +55,6 @@ class Settings:
     relay: RelaySettings = section(RelaySettings)
     portal: PortalSettings = section(PortalSettings)
     retention: RetentionSettings = section(RetentionSettings)
+    keys: KeysSettings = section(KeysSettings)
     workers: WorkersSettings = section(WorkersSettings)
     log: LogSettings = section(LogSettings)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from securegw.crypto.certificate import Certificate, read_certificate, speaks_for
 from securegw.store import events, keystore
 
+QUARANTINED = "quarantined"
+MOST_QUARANTINED = 5  # of one address: a stranger can sign in a name as often as he likes
 LINK = ""  # authorities have no address in the keystore: a link of a chain, never its beginning
 
 if TYPE_CHECKING:
@@ -21,24 +25,31 @@ if TYPE_CHECKING:
 
 
 def learn(opened: Opened, author: Address | None, now: float) -> tuple[keystore.Held, ...]:
-    """The rows worth keeping from an opened mail: none unless integrity, trust and identity are all good."""
-    if author is None or not opened.verdict.signed_ok:
+    """The rows worth keeping from an opened mail.
+
+    None unless the mail is whole and the signer is its author. If nobody whom we trust stands behind him, his
+    certificate is put into quarantine: an administrator may decide, and until then it is used for nothing (R9).
+    """
+    verdict = opened.verdict
+    if author is None or verdict.integrity != "good" or verdict.identity != "good" or verdict.trust == "bad":
         return ()
+    trust = "unknown" if verdict.signed_ok else QUARANTINED
     rows = []
     for der, gcm in opened.certificates:
         read = read_certificate(der)
         if read.may_encrypt and speaks_for(read, author):
-            rows.append(_row(read, author.key, gcm, now))
-    return (*rows, *(_row(read_certificate(der), LINK, False, now) for der in opened.links if rows))
+            rows.append(_row(read, author.key, gcm, now, trust))
+    links = opened.links if rows and verdict.signed_ok else ()
+    return (*rows, *(_row(read_certificate(der), LINK, False, now, "unknown") for der in links))
 
 
-def _row(read: Certificate, address: str, gcm: bool, now: float) -> keystore.Held:
+def _row(read: Certificate, address: str, gcm: bool, now: float, trust: str) -> keystore.Held:
     return keystore.Held(
         address=address,
         der=read.der,
         fingerprint=read.fingerprint,
         source="harvested",
-        trust="unknown",
+        trust=trust,
         gcm=gcm,
         not_before=read.not_before,
         not_after=read.not_after,
@@ -47,14 +58,35 @@ def _row(read: Certificate, address: str, gcm: bool, now: float) -> keystore.Hel
 
 
 def keep(connection: Connection, learned: tuple[str, keystore.Held]) -> None:
-    """A step: keep a learned certificate that is not here yet, and say so; ``learned`` is (trace, row)."""
+    """A step: keep a learned certificate that is not here yet, and say so; ``learned`` is (trace, row).
+
+    Where an administrator has decided for another certificate of this address, one by another issuer is suspicious.
+    """
     trace, row = learned
     known = keystore.find(connection, row.address)
-    if any(other.fingerprint == row.fingerprint for other in known):
+    same = next((other for other in known if other.fingerprint == row.fingerprint), None)
+    if same is not None:
+        if same.trust == QUARANTINED and row.trust == "unknown":  # somebody whom we trust stands behind it by now
+            keystore.set_trust(connection, same.id, row.trust)
+            _tell(connection, trace, row, "certificate-learned", len(known) - 1)
+        return
+    if row.address and row.trust != QUARANTINED and _is_suspicious(row, known):
+        row = attrs.evolve(row, trust=QUARANTINED)
+    if row.trust == QUARANTINED and sum(other.trust == QUARANTINED for other in known) >= MOST_QUARANTINED:
         return
     keystore.add(connection, row)
-    detail = {"fingerprint": row.fingerprint, "known_before": len(known)}
+    kind = "certificate-quarantined" if row.trust == QUARANTINED else "certificate-learned"
+    _tell(connection, trace, row, kind, len(known))
+
+
+def _is_suspicious(row: keystore.Held, known: list[keystore.Held]) -> bool:
+    decided = [read_certificate(other.der).issuer for other in known if other.trust == "trusted"]
+    return bool(decided) and read_certificate(row.der).issuer not in decided
+
+
+def _tell(connection: Connection, trace: str, row: keystore.Held, kind: str, before: int) -> None:
+    detail = {"fingerprint": row.fingerprint, "known_before": before}
     told = events.Event(
-        time=row.created, kind="certificate-learned", actor="gateway", trace=trace, address=row.address, detail=detail
+        time=row.created, kind=kind, actor="gateway", trace=trace, address=row.address, detail=detail
     )
     events.record(connection, told)

@@ -14,6 +14,8 @@ from twisted.internet.defer import DeferredLock
 
 from securegw.crypto import authority
 from securegw.crypto.certificate import read_certificate
+from securegw.keys.settings import KeysSettings, list_url
+from securegw.keys.trust import NEVER
 from securegw.mail.errors import Later
 from securegw.store import keystore
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 log = txaio.make_logger()
 
 PRIVATE_KEY = "private-key"
-USER_DAYS = 3 * 365
 AUTHORITY_YEARS = 20
 
 
@@ -79,13 +80,13 @@ class Issuer:
     """Gives every user a key: the one there is, or a new one. While one is being made the others wait for it."""
 
     def __init__(
-        self, database: Database, workers: Work, master: MasterKey, now: Callable[[], float], kind: str = "rsa-2048"
+        self, settings: KeysSettings, database: Database, workers: Work, master: MasterKey, now: Callable[[], float]
     ) -> None:
         self.database = database
         self.workers = workers
         self.master = master
         self.now = now
-        self.kind = kind
+        self.settings = settings
         self.turn = DeferredLock()
 
     async def issue(self, address: Address, name: str) -> keystore.Held:
@@ -98,7 +99,7 @@ class Issuer:
 
     async def _issue(self, address: Address, name: str) -> keystore.Held:
         there = await self.workers.settle(self.database.read(keystore.with_private, address.key))
-        fresh = [row for row in there if row.not_after > self.now()]
+        fresh = [row for row in there if row.not_after > self.now() and row.trust not in NEVER]
         if fresh:
             return fresh[0]
         row = await self.workers.thread(self._make, await self._authority(), address, name)
@@ -117,6 +118,13 @@ class Issuer:
             raise Later(detail="the internal authority has no private key here")
         authority_key = self.master.open(PRIVATE_KEY, ours.fingerprint, ours.private)
         key, der = authority.issue(
-            authority_key, ours.der, address=str(address), name=name, kind=self.kind, days=USER_DAYS, now=self.now()
+            authority_key,
+            ours.der,
+            address=str(address),
+            name=name,
+            kind=self.settings.kind,
+            days=self.settings.days,
+            now=self.now(),
+            crl_url=list_url(self.settings, ours.fingerprint),
         )
         return held(self.master, key, der, source="issued", trust="trusted", now=self.now(), address=address.key)

@@ -11,7 +11,7 @@ import attrs
 
 from securegw.fresh import Fresh
 from securegw.keys.issue import PRIVATE_KEY, Signing
-from securegw.keys.trust import may_encrypt_to
+from securegw.keys.trust import NEVER, chain_of, may_encrypt_to
 from securegw.store import keystore
 
 if TYPE_CHECKING:
@@ -101,13 +101,12 @@ class Keyring:
 
     async def _newest(self, rows: list[keystore.Held]) -> Signing | None:
         at = self.now()
-        valid = [row for row in rows if row.not_before <= at <= row.not_after and row.trust != "refused"]
+        valid = [row for row in rows if row.not_before <= at <= row.not_after and row.trust not in NEVER]
         if not valid:
             return None
         row = max(valid, key=lambda row: row.not_after)
-        authority = await self.workers.settle(self.database.read(keystore.authority))
-        chain = (authority.der,) if authority is not None and row.source == "issued" else ()
-        return Signing(self._private(row), row.der, chain)
+        authorities = await self.workers.settle(self.database.read(keystore.authorities))
+        return Signing(self._private(row), row.der, chain_of(row.der, authorities))
 
     def _private(self, row: keystore.Held) -> bytes:
         assert row.private is not None

@@ -5,11 +5,13 @@ Not their execution, that is the work of ``flow``. A new action is one row here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from securegw.policy.decision import Value
+from securegw.policy.vocabulary import Vocabulary
 
 # The methods that rules may name, in the order in which they are tried unless a rule says otherwise. The work is
 # that of the table crypto/methods.py; the two cannot know each other.
@@ -17,7 +19,11 @@ METHODS: tuple[str, ...] = ("smime", "carrier")
 
 TEXT_LIMIT = 400
 
-Reader = Callable[[object, Sequence[str]], Value]
+# Fields without which a mail is none, or its way is lost.
+NEEDED = frozenset({"from", "to", "cc", "date", "subject", "message-id", "mime-version", "received", "return-path"})
+_FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
+
+Reader = Callable[[object, Vocabulary], Value]
 
 
 @attrs.frozen
@@ -37,7 +43,7 @@ class Action:
 
 
 def _one_of(*allowed: str) -> Reader:
-    def read(value: object, methods: Sequence[str]) -> Value:
+    def read(value: object, vocabulary: Vocabulary) -> Value:
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{value!r} is not one of them")
         return value
@@ -45,25 +51,45 @@ def _one_of(*allowed: str) -> Reader:
     return read
 
 
-def _switch(value: object, methods: Sequence[str]) -> Value:
+def _switch(value: object, vocabulary: Vocabulary) -> Value:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither true nor false")
     return value
 
 
-def _order(value: object, methods: Sequence[str]) -> Value:
+def _order(value: object, vocabulary: Vocabulary) -> Value:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names:
         raise ValueError(f"{value!r} is not a list of methods")
     for name in names:
-        if name not in methods:
+        if name not in vocabulary.methods:
             raise ValueError(f"there is no method {name!r}")
     if len(set(names)) < len(names):
         raise ValueError("a method is named twice")
     return tuple(names)
 
 
-def _sentence(value: object, methods: Sequence[str]) -> Value:
+def _banner(value: object, vocabulary: Vocabulary) -> Value:
+    if value is False:
+        return False
+    if not isinstance(value, str) or value not in vocabulary.banners:
+        raise ValueError(f"there is no banner {value!r}")
+    return value
+
+
+def _fields(value: object, vocabulary: Vocabulary) -> Value:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list):
+        raise ValueError(f"{value!r} is not a list of field names")
+    for name in names:
+        if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header field")
+        if name.lower() in NEEDED or name.lower().startswith(("content-", "resent-")):
+            raise ValueError(f"a mail needs its field {name!r}")
+    return tuple(name.lower() for name in names)
+
+
+def _sentence(value: object, vocabulary: Vocabulary) -> Value:
     if value is False:
         return False
     if not isinstance(value, str):
@@ -113,6 +139,35 @@ ACTIONS: tuple[Action, ...] = (
         sentence="The methods to encrypt with, in the order in which they are tried.",
         read=_order,
         fallback=dict.fromkeys(_EVERYWHERE, METHODS),
+    ),
+    Action(
+        name="otherwise",
+        wanted='"refuse", "wait" or "hold"',
+        sentence="What becomes of a mail that must be encrypted and cannot be: back to its sender, wait for a key, "
+        "or be held for an administrator.",
+        read=_one_of("refuse", "wait", "hold"),
+        fallback=dict.fromkeys(_EVERYWHERE, "refuse"),
+    ),
+    Action(
+        name="strip",
+        wanted="names of header fields",
+        sentence="Header fields that are removed on the way out.",
+        read=_fields,
+        fallback=dict.fromkeys(_EVERYWHERE, ()),
+    ),
+    Action(
+        name="banner",
+        wanted="the name of one of [banners], or false",
+        sentence="A text to put into the mail, before it is signed.",
+        read=_banner,
+        fallback=dict.fromkeys(_EVERYWHERE, False),
+    ),
+    Action(
+        name="signature",
+        wanted='"keep" or "strip"',
+        sentence="A good signature of incoming mail: kept for the reader's program, or taken off. A bad one stays.",
+        read=_one_of("keep", "strip"),
+        fallback=dict.fromkeys(_EVERYWHERE, "keep"),
     ),
     Action(
         name="mark",

@@ -11,21 +11,14 @@ from collections.abc import Callable, Collection, Sequence
 
 import attrs
 
-from securegw.policy.facts import DIRECTIONS, Facts
+from securegw.policy.facts import DIRECTIONS, ENCRYPTED, SIGNED, Facts
 from securegw.policy.patterns import addresses_test, read_address_pattern, read_text_pattern, values_test
+from securegw.policy.vocabulary import Vocabulary
 
 Check = Callable[[Facts, frozenset[str]], bool | None]
 
 _SIZE = re.compile(r"(\d{1,9})\s*(B|KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-
-
-@attrs.frozen
-class Vocabulary:
-    """The names a document may use: its own keywords and the methods that exist."""
-
-    keywords: Collection[str]
-    methods: Sequence[str]
 
 
 @attrs.frozen
@@ -140,8 +133,54 @@ def _usable(value: object, vocabulary: Vocabulary) -> Check:
     return check
 
 
+def _pattern(value: object, vocabulary: Vocabulary) -> Check:
+    """What was found holds; that nothing was found is believed only if all was examined."""
+    wanted = _words(value, vocabulary.patterns, "pattern")
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool | None:
+        if not wanted.isdisjoint(facts.found):
+            return True
+        return False if facts.examined else None
+
+    return check
+
+
+def _attachment(value: object, vocabulary: Vocabulary) -> Check:
+    fits = values_test([read_text_pattern(text) for text in as_list(value)])
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool | None:
+        if fits([name.strip().casefold() for name in facts.attachments]):
+            return True
+        return False if facts.examined else None
+
+    return check
+
+
+def _opened_here(value: object, vocabulary: Vocabulary) -> Check:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool | None:
+        if not facts.opened_here and not facts.examined:
+            return None
+        return facts.opened_here is value
+
+    return check
+
+
+def _state(fact: Callable[[Facts], str], allowed: Collection[str], kind: str) -> Callable[[object, Vocabulary], Check]:
+    def compile_state(value: object, vocabulary: Vocabulary) -> Check:
+        wanted = _words(value, allowed, kind)
+        return lambda facts, asked: fact(facts) in wanted
+
+    return compile_state
+
+
 _PATTERNS = 'an address, "@domain" or "*.domain" (all below it), or a list of them'
 _SWITCH = "true or false"
+
+# Conditions that take more than the header: the mail is looked at for them, if a rule names one.
+CONTENT = frozenset({"pattern", "attachment", "opened_here", "examined"})
 
 CONDITIONS: tuple[Condition, ...] = (
     Condition("direction", 0, "one or several of: " + ", ".join(DIRECTIONS), "Where the mail goes.", _direction),
@@ -150,6 +189,18 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("may_encrypt", 1, _SWITCH, "The sender may encrypt.", _switch(lambda facts: facts.may_encrypt)),
     Condition("calendar", 1, _SWITCH, "A meeting request and nothing else.", _switch(lambda facts: facts.calendar)),
     Condition("notice", 1, _SWITCH, "Automatic mail (RFC 3834).", _switch(lambda facts: facts.notice)),
+    Condition("reply", 1, _SWITCH, "An answer, or a mail sent on.", _switch(lambda facts: facts.reply)),
+    Condition("examined", 1, _SWITCH, "All of it could be looked at.", _switch(lambda facts: facts.examined)),
+    Condition(
+        "encrypted", 1, "one or several of: " + ", ".join(ENCRYPTED), "What became of the seal of incoming mail.",
+        _state(lambda facts: facts.encrypted, ENCRYPTED, "state"),
+    ),
+    Condition(
+        "signed", 1, "one or several of: " + ", ".join(SIGNED), "What the signature of incoming mail is worth.",
+        _state(lambda facts: facts.signed, SIGNED, "state"),
+    ),
+    Condition("opened_here", 2, _SWITCH, "Something in it was encrypted and we have opened it.", _opened_here),
+    Condition("pattern", 2, "names from [patterns]", "Subject, text or file names hold one of these.", _pattern),
     Condition("size_over", 1, 'a size such as "10 MB"', "Larger than this.", _size_over),
     Condition("keyword", 2, "names from [keywords]", "The sender asked for one of these.", _keyword),
     Condition("usable", 2, "names of methods", "One of these methods can protect now.", _usable),
@@ -161,5 +212,6 @@ CONDITIONS: tuple[Condition, ...] = (
         "The envelope sender.",
         _address(lambda facts: facts.sender),
     ),
+    Condition("attachment", 4, "a name, * for anything, or a list", "A file in it has such a name.", _attachment),
     Condition("header", 4, '{ name = "text" }, * for anything, or a list of texts', "Outer header fields.", _header),
 )

@@ -12,9 +12,11 @@ import attrs
 
 from securegw.policy import decision as words
 from securegw.policy.actions import ACTIONS
+from securegw.policy.conditions import CONTENT
 from securegw.policy.decision import PLAIN, Decision, Outcome, Ruling
 from securegw.policy.facts import Facts
 from securegw.policy.keywords import Asked
+from securegw.policy.marks import own_fields
 from securegw.policy.rules import Rule, Rules
 
 SENTENCES = {
@@ -23,6 +25,7 @@ SENTENCES = {
     words.MAY_NOT_ENCRYPT: "The message has to be encrypted, but this sender may not encrypt.",
     words.NO_METHOD: "The message has to be encrypted, and there is no way to do so for this recipient.",
     words.NOT_KNOWN_NOW: "Whether the message can be protected for this recipient cannot be told now.",
+    words.NOT_EXAMINED: "The rules ask what is in the message, and it is built so that this cannot be told.",
     words.NO_RULE: "No rule says how to protect this message; an administrator has to add one.",
 }
 
@@ -38,8 +41,8 @@ def decide(facts: Facts, rules: Rules) -> Decision:
         return _contradiction(case, rules, *verdict.against)
     if isinstance(case.says("refuse"), str):
         return _by_rule(case)
-    if verdict.unknown:
-        return case.stop("wait", words.NOT_KNOWN_NOW, verdict.unknown)
+    if verdict.unknown is not None:
+        return _not_known(case, verdict.unknown)
     return _protection(case)
 
 
@@ -48,18 +51,18 @@ class _Verdict:
     """The rulings in the order of ACTIONS; a rule that could not be judged; two keyword rules that contradict."""
 
     rulings: tuple[Ruling, ...]
-    unknown: str
+    unknown: Rule | None
     against: tuple[str, str] | None
 
 
 def _collect(facts: Facts, rules: Rules, asked: Asked) -> _Verdict:
     rulings: dict[str, Ruling] = {}
-    unknown = ""
+    unknown: Rule | None = None
     wishes: list[Rule] = []
     for rule, known in rules.holding(facts, asked.keywords):
         open_aspects = [(aspect, value) for aspect, value in rule.says if aspect not in rulings]
         if not known:
-            unknown = unknown or (rule.name if open_aspects else "")
+            unknown = unknown or (rule if open_aspects else None)
             continue
         for aspect, value in open_aspects:
             rulings[aspect] = Ruling(aspect, value, rule.name, rule.reason)
@@ -132,9 +135,24 @@ class _Case:
             mark=self.says("mark") is True,
             tag=self.says("tag") is True,
             subject=self.asked.subject,
-            strip_fields=self.asked.strip_fields,
+            strip_fields=self._strip_fields(),
             rulings=self.verdict.rulings,
         )
+
+
+    def _strip_fields(self) -> tuple[str, ...]:
+        """What must not leave: control fields, what a rule names, and marks that are for inside alone."""
+        said = self.says("strip")
+        named = [name for name in said if name in self.facts.headers] if isinstance(said, tuple) else []
+        ours = own_fields(self.facts.headers) if self.facts.direction == "outgoing" else ()
+        return tuple(dict.fromkeys((*self.asked.strip_fields, *named, *ours)))
+
+
+def _not_known(case: _Case, rule: Rule) -> Decision:
+    """A rule that cannot be judged: what may be known later waits, what will never be known goes back."""
+    if not case.facts.examined and not rule.asks.isdisjoint(CONTENT):
+        return case.stop("refuse", words.NOT_EXAMINED, rule.name)
+    return case.stop("wait", words.NOT_KNOWN_NOW, rule.name)
 
 
 def _by_rule(case: _Case) -> Decision:
@@ -163,6 +181,11 @@ def _protection(case: _Case) -> Decision:
     return _encryption(case, required=encrypt == "must")
 
 
+def _otherwise(case: _Case) -> Outcome:
+    said = case.says("otherwise")
+    return "wait" if said == "wait" else "hold" if said == "hold" else "refuse"
+
+
 def _encryption(case: _Case, *, required: bool) -> Decision:
     wanted = case.says("methods")
     order = wanted if isinstance(wanted, tuple) else ()
@@ -170,5 +193,5 @@ def _encryption(case: _Case, *, required: bool) -> Decision:
         return case.stop("wait", words.NOT_KNOWN_NOW, case.rule("encrypt"))
     methods = tuple(name for name in order if name in (case.facts.usable or ()))
     if required and not methods:
-        return case.stop("refuse", words.NO_METHOD, case.rule("encrypt"))
+        return case.stop(_otherwise(case), words.NO_METHOD, case.rule("encrypt"))
     return case.send(methods)

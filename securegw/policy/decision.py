@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-Outcome = Literal["send", "wait", "refuse"]
+Outcome = Literal["send", "wait", "hold", "refuse"]
 Value = str | bool | tuple[str, ...]
 
 PLAIN = "plain"
@@ -26,6 +26,7 @@ MAY_NOT_ENCRYPT = "may-not-encrypt"
 NO_METHOD = "no-method"
 NOT_KNOWN_NOW = "not-known-now"
 NO_RULE = "no-rule"
+NOT_EXAMINED = "not-examined"
 
 
 @attrs.frozen
@@ -78,6 +79,16 @@ class Decision:
     def must_sign(self) -> bool:
         """True if an unsigned mail may not leave; else a missing certificate is no obstacle."""
         return self._says("sign", "always")
+
+    @property
+    def banner(self) -> str:
+        """The name of the text to put in; empty for none."""
+        ruling = self.ruling("banner")
+        return ruling.value if ruling is not None and isinstance(ruling.value, str) else ""
+
+    @property
+    def strips_signature(self) -> bool:
+        return self._says("signature", "strip")
 
     def _says(self, aspect: str, value: Value) -> bool:
         ruling = self.ruling(aspect)

@@ -22,6 +22,8 @@ from securegw.mail.words import loose_text
 Direction = Literal["outgoing", "incoming", "internal"]
 
 DIRECTIONS: tuple[Direction, ...] = ("outgoing", "incoming", "internal")
+ENCRYPTED = ("none", "opened", "failed")
+SIGNED = ("none", "good", "bad")
 
 # A meeting request is small; whatever is larger has to be treated like any other mail.
 CALENDAR_LIMIT = 1 << 20
@@ -41,6 +43,10 @@ class Facts:
     ``headers`` are decoded texts of the outer header, names in lower case. ``inside`` is true only for an
     authenticated sender of ours. ``usable`` are the methods that could protect for this recipient now; None
     says that this cannot be known now. ``notice`` is true for automatic mail (RFC 3834 2).
+
+    What takes more than the header is handed in: ``found`` names patterns, ``attachments`` are names of files, and
+    ``examined`` is false if some of the mail could not be looked at for them. ``opened_here`` says that something in it
+    came encrypted and was opened by us; ``encrypted`` and ``signed`` are what was found out about incoming mail.
     """
 
     direction: Direction
@@ -55,6 +61,13 @@ class Facts:
     size: int = 0
     calendar: bool = False
     notice: bool = False
+    reply: bool = False
+    encrypted: str = "none"
+    signed: str = "none"
+    found: frozenset[str] = frozenset()
+    attachments: tuple[str, ...] = ()
+    examined: bool = True
+    opened_here: bool = False
 
     @cached_property
     def folded(self) -> dict[str, tuple[str, ...]]:
@@ -93,6 +106,7 @@ def gather(
         size=len(message.raw),
         calendar=_is_calendar(message, headers),
         notice=not sender or _is_automatic(headers),
+        reply="in-reply-to" in headers or "references" in headers,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from securegw.mail.message import decode_words
@@ -95,6 +95,11 @@ def forged_fields() -> tuple[str, ...]:
     The fields of the product many migrate from go as well: inner servers may still trust them.
     """
     return ("x-securegw*", "x-sm-*", "x-eswmail-*")
+
+
+def own_fields(headers: Iterable[str]) -> tuple[str, ...]:
+    """Names of our own marks among these (in lower case): they are for inside readers and never leave."""
+    return tuple(name for name in headers if name.replace("_", "-").startswith("x-securegw"))
 
 
 def own_results(value: str, host: str) -> bool:

@@ -15,14 +15,19 @@ from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
+from securegw.mail.insertion import Insertion
 from securegw.policy.actions import ACTIONS, METHODS, read_text
-from securegw.policy.conditions import CONDITIONS, Check, Vocabulary, as_list, not_all_hold
+from securegw.policy.banners import read_banner
+from securegw.policy.conditions import CONDITIONS, Check, as_list, not_all_hold
 from securegw.policy.decision import Value
+from securegw.policy.facts import DIRECTIONS
+from securegw.policy.findings import PATTERNS_MOST, Pattern, read_pattern
 from securegw.policy.keywords import Keywords, read_bracket, read_control_field
 from securegw.policy.mistakes import Mistake, RuleMistakes, line_of, lines
 from securegw.policy.mistakes import Path as Place
 from securegw.policy.patterns import longest_piece, read_address_pattern, read_text_pattern
 from securegw.policy.ruleset import ALWAYS, HEADER, Anchor, Rule, Rules, index_of
+from securegw.policy.vocabulary import Vocabulary
 
 __all__ = ["Mistake", "Rule", "RuleMistakes", "Rules", "default_rules_text", "read_rules", "rules_file"]
 
@@ -34,6 +39,7 @@ RULE_LIMIT = 5000
 
 _CONDITIONS = {row.name: row for row in CONDITIONS}
 _ACTIONS = {row.name: row for row in ACTIONS}
+_SECTIONS = ("keywords", "headers", "banners", "patterns", "rule")
 _RULE_KEYS = ("name", "reason", "when", "unless")
 _SYNTAX = re.compile(r"(.*?) \(at line (\d+), column \d+\)")
 
@@ -53,12 +59,17 @@ def default_rules_text() -> str:
 def read_rules(text: str, file: str = "rules.toml", *, version: int = 0, methods: Sequence[str] = METHODS) -> Rules:
     """Read a rule document, or raise RuleMistakes with everything that is wrong in it."""
     document = _parse(text, file)
-    reader = _Reader(document, file, lines(text), tuple(methods))
+    reader = _Reader(document, file, lines(text))
     keywords = reader.keywords()
-    rules = reader.rules(keywords)
+    banners, patterns = reader.banners(), reader.patterns()
+    words = Vocabulary(keywords.texts, tuple(methods), banners, [pattern.name for pattern in patterns])
+    rules = reader.rules(words)
     if reader.mistakes:
         raise RuleMistakes(sorted(reader.mistakes, key=lambda mistake: mistake.line))
-    return Rules(text, version, tuple(methods), keywords, rules, index_of(rules))
+    asks: dict[str, frozenset[str]] = {
+        way: frozenset[str]().union(*(rule.asks for rule in rules if way in rule.ways)) for way in DIRECTIONS
+    }
+    return Rules(text, version, tuple(methods), keywords, rules, index_of(rules), banners, patterns, asks)
 
 
 def _parse(text: str, file: str) -> dict[str, Any]:
@@ -82,7 +93,6 @@ class _Reader:
     document: dict[str, Any]
     file: str
     where: Mapping[Place, int]
-    methods: tuple[str, ...]
     mistakes: list[Mistake] = attrs.field(factory=list)
 
     def _wrong(self, path: Place, problem: str, wanted: str) -> None:
@@ -109,10 +119,9 @@ class _Reader:
         return {}
 
     def keywords(self) -> Keywords:
-        sections = ("keywords", "headers", "rule")
         for name in self.document:
-            if name not in sections:
-                self._unknown((), name, sections)
+            if name not in _SECTIONS:
+                self._unknown((), name, _SECTIONS)
         brackets, texts = self._brackets()
         return Keywords(brackets, self._fields(texts), texts)
 
@@ -140,14 +149,33 @@ class _Reader:
                 fields[field] = keyword
         return fields
 
-    def rules(self, keywords: Keywords) -> tuple[Rule, ...]:
+    def banners(self) -> dict[str, Insertion]:
+        found: dict[str, Insertion] = {}
+        for name, value in self._table(self.document, "banners").items():
+            path, wanted = ("banners", name), 'a table with text, and if wanted html, place = "top", marker'
+            if not isinstance(value, dict):
+                self._wrong(path, f"{value!r} is not a table", wanted)
+                continue
+            read = self._tried(path, wanted, read_banner, name, value)
+            if read is not None:
+                found[name] = read
+        return found
+
+    def patterns(self) -> tuple[Pattern, ...]:
+        table = self._table(self.document, "patterns")
+        if len(table) > PATTERNS_MOST:
+            self._wrong(("patterns",), f"{len(table)} patterns", f"at most {PATTERNS_MOST}")
+        wanted = 'texts such as "case ####", or a table with text, check, at_least'
+        read = [self._tried(("patterns", name), wanted, _pattern, name, value) for name, value in table.items()]
+        return tuple(pattern for pattern in read if pattern is not None)
+
+    def rules(self, vocabulary: Vocabulary) -> tuple[Rule, ...]:
         tables = self.document.get("rule", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self._wrong(("rule",), "not a list of tables", "[[rule]]")
             return ()
         if len(tables) > RULE_LIMIT:
             self._wrong(("rule",), f"{len(tables)} rules", f"at most {RULE_LIMIT}")
-        vocabulary = Vocabulary(keywords.texts, self.methods)
         rules = tuple(self._rule(number, table, vocabulary) for number, table in enumerate(tables))
         self._check_names(rules)
         return rules
@@ -169,18 +197,20 @@ class _Reader:
         return Rule(
             name=name or "",
             reason=reason or "",
-            says=self._says(path, table),
+            says=self._says(path, table, vocabulary),
             checks=self._checks((*path, "when"), when, vocabulary) + exempt,
             by_keyword="keyword" in when,
+            asks=frozenset({*when, *self._table(table, "unless", path)}),
+            ways=frozenset(as_list(when.get("direction") or list(DIRECTIONS))),
             anchors=_anchors(when),
         )
 
-    def _says(self, path: Place, table: dict[str, Any]) -> tuple[tuple[str, Value], ...]:
+    def _says(self, path: Place, table: dict[str, Any], vocabulary: Vocabulary) -> tuple[tuple[str, Value], ...]:
         says: list[tuple[str, Value]] = []
         for key, value in table.items():
             action = _ACTIONS.get(key)
             if action is not None:
-                read = self._tried((*path, key), action.wanted, action.read, value, self.methods)
+                read = self._tried((*path, key), action.wanted, action.read, value, vocabulary)
                 says += [(key, read)] if read is not None else []
             elif key not in _RULE_KEYS:
                 self._unknown(path, key, [*_RULE_KEYS, *_ACTIONS])
@@ -198,6 +228,16 @@ class _Reader:
             check = self._tried((*path, key), condition.wanted, condition.compile, value, vocabulary)
             checks += [(condition.cost, check)] if check is not None else []
         return tuple(check for _, check in sorted(checks, key=lambda pair: pair[0]))
+
+
+def _pattern(name: str, value: object) -> Pattern:
+    """``name = "text"``, ``name = ["text", ...]`` or ``name = { text = ..., check = "luhn", at_least = 3 }``."""
+    if not isinstance(value, dict):
+        return read_pattern(name, as_list(value))
+    unknown = next((key for key in value if key not in ("text", "check", "at_least")), None)
+    if unknown is not None or "text" not in value:
+        raise ValueError(f"unknown: {unknown!r}" if unknown else "there is no text")
+    return read_pattern(name, as_list(value["text"]), value.get("check", ""), value.get("at_least", 1))
 
 
 def _read_brackets(value: object) -> list[str]:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from securegw.mail.insertion import Insertion
 from securegw.policy.conditions import Check, all_hold
 from securegw.policy.decision import Value
-from securegw.policy.facts import Facts
+from securegw.policy.facts import DIRECTIONS, Facts
+from securegw.policy.findings import Pattern
 from securegw.policy.keywords import Keywords
 from securegw.policy.patterns import anchors
 
@@ -28,8 +30,8 @@ HEADER = "header "
 class Rule:
     """One ``[[rule]]``: what it is called, when it holds, and what it then says of which aspects.
 
-    ``by_keyword`` tells that it holds because the sender asked for it. One of ``anchors`` is true of every mail for
-    which the rule holds.
+    ``by_keyword`` tells that it holds because the sender asked for it. ``asks`` names its conditions,
+    ``ways`` the directions it may hold in. One of ``anchors`` is true of every mail for which the rule holds.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Rule:
     says: tuple[tuple[str, Value], ...]
     checks: tuple[Check, ...] = attrs.field(default=(), eq=False, repr=False)
     by_keyword: bool = False
+    asks: frozenset[str] = frozenset()
+    ways: frozenset[object] = frozenset(DIRECTIONS)
     anchors: tuple[Anchor, ...] = (ALWAYS,)
 
 
@@ -77,7 +81,10 @@ def index_of(rules: Sequence[Rule]) -> Index:
 
 @attrs.frozen
 class Rules:
-    """A whole rule document, ready to be asked. Two of the same text, version and methods are equal."""
+    """A whole rule document, ready to be asked. Two of the same text, version and methods are equal.
+
+    ``asks`` names for each direction the conditions of its rules: what no rule asks for need not be found out.
+    """
 
     text: str = attrs.field(repr=False)
     version: int
@@ -85,6 +92,9 @@ class Rules:
     keywords: Keywords = attrs.field(eq=False, repr=False)
     rules: tuple[Rule, ...] = attrs.field(eq=False, repr=False)
     index: Index = attrs.field(eq=False, repr=False)
+    banners: Mapping[str, Insertion] = attrs.field(factory=dict, eq=False, repr=False)
+    patterns: tuple[Pattern, ...] = attrs.field(default=(), eq=False, repr=False)
+    asks: Mapping[str, frozenset[str]] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def digest(self) -> str:

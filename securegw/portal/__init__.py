@@ -3,6 +3,7 @@
 Not a place that knows the store or the keys: it reaches letters through ``flow.webmail``, people through ``accounts``.
 """
 
+from securegw.portal.revocation import lists_site
 from securegw.portal.site import portal_site
 
-__all__ = ["portal_site"]
+__all__ = ["lists_site", "portal_site"]

@@ -27,12 +27,14 @@ from securegw.pages import BodyRules, PageRequest, PageSite, PageWriter, PortalS
 from securegw.portal.about import About
 from securegw.portal.entrance import Entrance
 from securegw.portal.read import Read
+from securegw.portal.revocation import Lists
 from securegw.portal.sign_in import SignIn
 from securegw.portal.write import Write
 
 if TYPE_CHECKING:
     from securegw.accounts import Accounts
     from securegw.flow.webmail import Webmail
+    from securegw.keys.revocations import Revocations
     from securegw.mail.texts import Texts
 
 log = txaio.make_logger()
@@ -52,7 +54,12 @@ ERRORS: tuple[tuple[type[MailError], int, str], ...] = (
 
 
 def portal_site(
-    webmail: Webmail, accounts: Accounts, texts: Texts, settings: PortalSettings, reactor: Any
+    webmail: Webmail,
+    accounts: Accounts,
+    texts: Texts,
+    settings: PortalSettings,
+    reactor: Any,
+    revocations: Revocations | None = None,
 ) -> PageSite:
     """The site, to be served inside TLS."""
     static = StaticFiles(texts.folder / "static")
@@ -80,6 +87,7 @@ def portal_site(
         ("GET", "/privacy", about.privacy),
         ("GET", "/static/<name>", about.static),
         ("GET", "/", about.home),
+        *((("GET", "/crl/<name>", Lists(revocations).list),) if revocations is not None else ()),
     )
     app = Klein()
     for method, path, page in pages:

@@ -29,9 +29,9 @@ _SAME = select(_held).where(*_OF, _held.c.fingerprint == bindparam("print"))
 class Held:
     """A certificate for one address; for an authority the address is empty.
 
-    ``source`` is issued, imported, harvested or authority (ours, with its private key); ``trust`` is trusted, unknown
-    or refused; ``gcm`` says that the owner's program announced AES-GCM; ``private`` is sealed, and None in what is
-    found without asking for it.
+    ``source`` is issued, imported, harvested or authority (ours, with its private key); ``trust`` is trusted, unknown,
+    quarantined (learned, and not used before somebody has decided), refused or revoked; ``gcm`` says that the owner's
+    program announced AES-GCM; ``private`` is sealed, and None in what is found without asking for it.
     """
 
     address: str
@@ -97,6 +97,21 @@ def authority(conn: Connection, tenant: int = TENANT) -> Held | None:
     """Our own authority, with its private key; the newest if there are several."""
     found = with_private(conn, "", tenant)
     return next((held for held in found if held.source == "authority"), None)
+
+
+def own_authorities(conn: Connection, tenant: int = TENANT) -> list[Held]:
+    """Our own authorities, with their private keys, newest first: an older one still answers for what it issued."""
+    return [held for held in with_private(conn, "", tenant) if held.source == "authority"]
+
+
+def authorities(conn: Connection, tenant: int = TENANT) -> list[Held]:
+    """All authorities that were not refused, ours, trusted and learned ones, without private keys."""
+    return _authorities(conn, tenant, _held.c.trust.not_in(("refused", "revoked", "quarantined")))
+
+
+def ids_with_private(conn: Connection, tenant: int = TENANT) -> set[int]:
+    """The rows that have a private key here; the keys themselves are not read."""
+    return set(conn.scalars(select(_held.c.id).where(_held.c.tenant == tenant, _held.c.private.is_not(None))))
 
 
 def set_trust(conn: Connection, id: int, trust: str, tenant: int = TENANT) -> bool:

@@ -226,6 +226,37 @@ held = Table(
     Index(None, "tenant", "fingerprint"),
 )
 
+# Without a text: only that a mail of this Message-ID came sealed and was opened here.
+opened = Table(
+    "opened",
+    metadata,
+    _tenant(primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("time", Double, nullable=False, index=True),
+)
+
+revocation = Table(
+    "revocation",
+    metadata,
+    _tenant(primary_key=True),
+    Column("authority", Text, primary_key=True),
+    Column("serial", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    _time("not_after"),
+    _time("time"),
+)
+
+revocation_list = Table(
+    "revocation_list",
+    metadata,
+    _tenant(primary_key=True),
+    Column("authority", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    _time("made"),
+    _time("next_update"),
+)
+
 rulebook = Table(
     "rulebook",
     metadata,

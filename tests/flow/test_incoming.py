@@ -63,12 +63,15 @@ def test_a_changed_mail_is_invalid(world: World, carol: Person) -> None:
     assert b"smime=fail" in got
 
 
-def test_an_untrusted_signer_is_invalid_and_not_learned(world: World) -> None:
+def test_an_untrusted_signer_is_invalid_and_put_into_quarantine(world: World) -> None:
     stranger = person(CAROL, "Nobody knows this CA")
     got = receive(world, stranger.sign(MAIL))
     assert b"trust=good" not in got
     assert b"[signed INVALID]" in got
-    assert world.read(keystore.find, CAROL) == []
+    assert [row.trust for row in world.read(keystore.find, CAROL)] == ["quarantined"]
+    world.later(2)
+    world.send(ANN, CAROL, "secret", subject="[confidential] back")
+    assert smime.recognise(world.sent_to(CAROL)[0].message) is None  # by the portal: nobody vouches for the key
 
 
 def test_a_certificate_for_somebody_else_is_no_identity(world: World, carol: Person) -> None:

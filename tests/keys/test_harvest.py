@@ -104,8 +104,9 @@ def test_a_new_key_is_told_and_replaces_nothing(world: World) -> None:
     )
     world.hand_in(CAROL, ["ann@inside.test"], smime.sign(MAIL, key, der, (), START), OUTSIDE)
     assert len(world.read(keystore.find, CAROL)) == 2
-    [event] = world.read(lambda c: events.find(c, kind="certificate-learned"))
+    [event] = world.read(lambda c: events.find(c, kind="certificate-quarantined"))
     assert event.detail["known_before"] == 1
+    assert len(world.wait(world.house.keyring.usable([parse_path(CAROL)]))[CAROL].certificates) == 1
 
 
 def _authority_of(world: World) -> tuple[bytes, bytes]:
@@ -116,7 +117,9 @@ def _authority_of(world: World) -> tuple[bytes, bytes]:
 def test_a_bad_verdict_teaches_nothing() -> None:
     carol = person(CAROL)
     opened = smime.open(carol.sign(MAIL), (), (), START, parse_path(CAROL))
-    assert harvest.learn(opened, parse_path(CAROL), START) == ()
+    assert [row.trust for row in harvest.learn(opened, parse_path(CAROL), START)] == ["quarantined"]
+    changed = smime.open(carol.sign(MAIL).replace(b"hi", b"ho"), (), (carol.root,), START, parse_path(CAROL))
+    assert harvest.learn(changed, parse_path(CAROL), START) == ()
     good = smime.open(carol.sign(MAIL), (), (carol.root,), START, parse_path(CAROL))
     assert len(harvest.learn(good, parse_path(CAROL), START)) == 1
     assert harvest.learn(good, parse_path("eve@partner.test"), START) == ()

@@ -295,6 +295,10 @@ def test_the_first_rule_that_speaks_decides_each_aspect(outgoing) -> None:
         "methods": ("b", ("carrier",)),
         "mark": ("", False),
         "tag": ("c", True),
+        "otherwise": ("", "refuse"),
+        "strip": ("", ()),
+        "banner": ("", False),
+        "signature": ("", "keep"),
     }
     assert decision.tag and decision.sign and decision.method == "carrier"
 

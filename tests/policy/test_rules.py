@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,12 +38,26 @@ def test_the_shipped_document_names_all_conditions_and_aspects() -> None:
 
 def test_the_examples_of_the_shipped_document_are_good(outgoing) -> None:
     lines = default_rules_text().splitlines()
-    start = next(number for number, line in enumerate(lines) if "Two examples" in line)
+    start = next(number for number, line in enumerate(lines) if "# Examples of rules" in line)
     end = next(number for number, line in enumerate(lines) if number > start and not line)
-    examples = "\n".join(line.lstrip("# ") for line in lines[start + 1 : end])
-    assert examples.count("[[rule]]") == 2
+    kept = [line.removeprefix("#   ") for line in lines[start + 1 : end] if line.startswith("#   ")]
+    examples = "\n".join(kept)
+    assert examples.count("[[rule]]") == 7
     book = read_rules(default_rules_text() + examples)
-    assert len(book.rules) == len(read_rules(default_rules_text()).rules) + 2
+    assert len(book.rules) == len(read_rules(default_rules_text()).rules) + 7
+    assert (set(book.banners), len(book.patterns)) == ({"disclaimer"}, 3)
+
+
+def test_the_page_about_rules_names_everything_and_its_examples_are_good() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rules.rst").read_text("utf-8")
+    for row in (*CONDITIONS, *ACTIONS):
+        assert f"``{row.name}``" in page, row.name
+    blocks = [textwrap.dedent(block) for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", page)]
+    rules = [block for block in blocks if block.startswith(("[[rule]]", "[keywords]"))]
+    assert len(rules) == 5
+    sections = '[keywords]\npriv = "[priv]"\nconfidential = "[confidential]"\n[banners.outside]\ntext = "x"\n'
+    for block in rules:
+        read_rules(block if block.startswith("[keywords]") else sections + block)
 
 
 def test_version_and_digest() -> None:

@@ -170,7 +170,7 @@ def own_authority() -> tuple[bytes, bytes]:
 class World:
     """A gateway whose every wheel a test turns by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: InlineWorkers | None = None) -> None:
         self.clock = Clock()
         self.clock.rightNow = START
         self.folder = Path(tempfile.mkdtemp(prefix="securegw-world-"))
@@ -186,7 +186,7 @@ class World:
             settings,
             self.clock,
             database=self.database,
-            workers=InlineWorkers(),
+            workers=workers or InlineWorkers(),
             master=self.master,
             relay=self.relay,
             ways=Ways("gw.inside.test", self.resolver, self.master),
