@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from securegw.crypto.authority import NAME_LIMIT, make_key
 from securegw.crypto.certificate import load, read_certificate
-from securegw.crypto.keyfile import PrivateKey, fits, key_bytes, load_key
+from securegw.crypto.keyfile import PrivateKey, fits, key_bytes, load_signing_key
 from securegw.mail.errors import BadKey
 
 REASONS = {
@@ -42,7 +42,7 @@ def make_list(
     authority_key: bytes, authority_der: bytes, revoked: Iterable[Revoked], *, number: int, now: float, days: float
 ) -> bytes:
     """A signed list (DER), valid from now on for so many days."""
-    authority, key = load(authority_der), load_key(authority_key)
+    authority, key = load(authority_der), load_signing_key(authority_key)
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
         x509.CertificateRevocationListBuilder()
