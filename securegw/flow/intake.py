@@ -20,7 +20,7 @@ from securegw.flow.claims import BODY
 from securegw.flow.room import Room, folder_of
 from securegw.fresh import Fresh
 from securegw.mail import message as messages
-from securegw.mail.errors import MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
+from securegw.mail.errors import MailboxSuspended, MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
 from securegw.pages.rates import network_of
 from securegw.policy.patterns import addresses_test
 from securegw.store import queue
@@ -171,6 +171,10 @@ class Intake:
         if not (source.inside or ours):
             log.info("relaying to {domain} denied to {peer}", domain=recipient.domain, peer=source.address)
             raise RelayDenied
+        if ours and (box := self.places.mailbox(recipient)) is not None:
+            if not box.active:
+                raise MailboxSuspended
+            return
         if ours and self.recipients is not None:
             await self.recipients.check(recipient)
 

@@ -16,6 +16,7 @@ from securegw.clients.mx import Resolver
 from securegw.clients.relay import Relay
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey, load_master_key
+from securegw.flow.archive import Archive
 from securegw.flow.claims import Claims
 from securegw.flow.delivery import Delivery
 from securegw.flow.hours import Hours
@@ -25,6 +26,7 @@ from securegw.flow.journey import Journey
 from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
+from securegw.flow.pickup import Pickup
 from securegw.flow.places import Places
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
@@ -61,6 +63,7 @@ class House:
     journey: Journey
     delivery: Delivery
     retention: Retention
+    pickup: Pickup
     relay: Any
     doors: list[Place]
 
@@ -146,7 +149,14 @@ def furnish(
         now=now,
     )
     journey = Journey(
-        places=places, outgoing=outgoing, incoming=incoming, claims=claims, database=database, workers=workers, now=now
+        places=places,
+        outgoing=outgoing,
+        incoming=incoming,
+        archive=Archive(places=places, workers=workers, now=now),
+        claims=claims,
+        database=database,
+        workers=workers,
+        now=now,
     )
     delivery = Delivery(
         settings=settings.delivery,
@@ -181,6 +191,7 @@ def furnish(
         journey,
         delivery,
         Retention(settings=settings.retention, database=database, workers=workers, now=now, hours=hours),
+        Pickup(accounts=accounts, claims=claims, database=database, workers=workers, clock=reactor),
         relay,
         doors,
     )

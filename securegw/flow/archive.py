@@ -1,0 +1,91 @@
+"""The archive: mail for a mailbox is sealed for it and kept, in the transaction that ends its way through the queue.
+
+From then on nobody reads it without the mailbox's password, neither an administrator nor a thief: of what was only for
+mailboxes no copy is left under the master key. Nothing is changed and nothing decided here; a mailbox may want
+journal reports unpacked. RFC 1939 3 (lines end with CRLF: that a text ends with one is seen to here).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import txaio
+
+from securegw import counters
+from securegw.crypto.mailbox import SealedMail, seal_mail
+from securegw.flow import history
+from securegw.flow.treatment import Accepted, Step, Treatment
+from securegw.mail import journal
+from securegw.mail.errors import Later, WorkerLost
+from securegw.store import mailboxes
+
+if TYPE_CHECKING:
+    from securegw.flow.places import Places
+    from securegw.store.mailboxes import Mailbox
+    from securegw.workers import Work
+
+log = txaio.make_logger()
+
+KEPT = counters.declare("securegw_mailbox_kept", "Mails sealed into mailboxes.")
+
+
+@attrs.define(eq=False, kw_only=True)
+class Archive:
+    """Seals mails for mailboxes."""
+
+    places: Places
+    workers: Work
+    now: Callable[[], float]
+
+    async def treat(self, accepted: Accepted, boxes: Sequence[Mailbox], copies: Iterable[str] = ()) -> Treatment:
+        """Everything that comes of a mail for mailboxes; ``copies`` are those that a rule names."""
+        targets = {box.id: box for box in (*boxes, *map(self._named, copies))}
+        steps: list[Step] = []
+        for box in targets.values():
+            steps += await self._keep(accepted, box)
+        return Treatment(also=tuple(steps))
+
+    def _named(self, address: str) -> Mailbox:
+        """The mailbox that a rule wants a copy in. Without one the mail waits: no gap in an archive is silent."""
+        box = self.places.picture.mailboxes.get(address.lower())
+        if box is None or not box.active:
+            state = "suspended" if box else "not there"
+            raise Later(f"A rule wants a copy in the mailbox {address}, which is {state}.")
+        return box
+
+    async def _keep(self, accepted: Accepted, box: Mailbox) -> list[Step]:
+        raw = await self._content(accepted.raw, box)
+        sealed = await self.workers.thread(seal_mail, box.public, box.id, secrets.token_hex(16), raw)
+        KEPT.inc()
+        log.info("kept {trace} for mailbox {mailbox}, {size} bytes", trace=accepted.item.trace, mailbox=box.id,
+                 size=len(raw))  # fmt: skip
+        deposit = _deposit(box, sealed, accepted.item.received)
+        return [(mailboxes.deposit, [deposit]), history.kept(accepted.item, box, self.now())]
+
+    async def _content(self, raw: bytes, box: Mailbox) -> bytes:
+        """The mail as it is, or the original out of a journal report; what cannot be unpacked is kept as it came."""
+        original = await self._original(raw) if box.unpack and journal.MARK.encode() in raw else None
+        content = raw if original is None else original
+        return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+    async def _original(self, raw: bytes) -> bytes | None:
+        """In a process: a stranger may have made this."""
+        try:
+            return await self.workers.process(journal.unpack, raw)
+        except WorkerLost:
+            log.warn("a journal report could not be unpacked in time and is kept as it came")
+            return None
+
+
+def _deposit(box: Mailbox, sealed: SealedMail, received: float) -> mailboxes.Deposit:
+    return mailboxes.Deposit(
+        id=sealed.label.mail,
+        mailbox=box.id,
+        size=sealed.label.size,
+        key=sealed.key,
+        parts=sealed.parts,
+        received=received,
+    )
