@@ -1,4 +1,4 @@
-"""The one place that checks a password: people, codes, logins, mailboxes, sessions, too many tries.
+"""The one place that checks a password: people, codes, logins, mailboxes, sessions, tries.
 
 Not second factors yet, and not the pages. The password of an account is never kept, not even as a hash: it opens the
 account's private key or it does not. That of a login opens nothing, and its hash is kept.
@@ -23,7 +23,7 @@ from securegw.crypto.seal import MasterKey
 from securegw.fresh import Fresh
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadAddress, SealBroken, TooManyTries, WeakPassword, WrongPassword
-from securegw.store import limits, logins, mailboxes, people, websessions
+from securegw.store import limits, logins, people, websessions
 from securegw.store.people import Account
 from securegw.store.websessions import WebSession
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from securegw.mail.address import Address
     from securegw.store.database import Database
     from securegw.store.logins import Login
-    from securegw.store.mailboxes import Mailbox
     from securegw.workers import Work
 
 P = ParamSpec("P")
@@ -53,8 +52,6 @@ FREE_OF_SOURCE = 20  # a whole office may sit behind one address
 SOURCE_FORGETS = 3600.0
 FORGOTTEN = 86400.0  # no failure counts longer
 FREE_OF_LOGIN = 20  # from all networks together
-FREE_OF_MAILBOX = 1  # a program's password is pasted once; who errs a second time is held back
-HOLDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 LONGEST_NAME = 254
 REMEMBERED = 3600.0  # a program signs in for every mail: one hash in this time is enough for it
 HASHES = 20  # at once; more would be a flood that keeps everybody out (threats 5.9.68)
@@ -159,32 +156,17 @@ class Accounts:
         """What somebody who has signed in may do; None if the login has been removed since."""
         return await self.workers.settle(self.database.read(logins.get, name))
 
-    # --- mailboxes ------------------------------------------------------------------------------------------------
+    async def unwrap(self, password: str, wrapped: bytes | None) -> bytes:
+        """What this password opens; raises WrongPassword. Of nothing (None) too, and after the same time.
 
-    async def count_mailbox_try(self, name: str, source: str) -> float:
-        """Count a try to open a mailbox before it is made; the seconds it has to be held back.
-
-        Nobody is locked out by others who guess: whoever has the password waits these seconds and is let in.
-        """
-        counters = _mailbox_counters(_mailbox_key(name), source)
-        return await self.workers.settle(self.database.write(_count_held_try, counters, self.now()))
-
-    async def open_mailbox(self, name: str, password: str, source: str) -> tuple[Mailbox, bytes]:
-        """The mailbox of an address or id, with the private key that this password opens; else WrongPassword.
-
-        One Argon2 run whoever asks for what: an unknown mailbox gets the answer of a wrong password, as late.
+        The caller counts tries; here is only the bound of all: TooManyTries where a flood of them is under way.
         """
         if self.hashing >= HASHES:
             raise TooManyTries(seconds=1.0, detail="too many passwords are being checked")
-        key = _mailbox_key(name)
-        mailbox = await self.workers.settle(self.database.read(mailboxes.get, key))
-        private = await self._hash(_unwrap, self.nobody if mailbox is None else mailbox.wrapped, password)
-        if mailbox is None or private is None:
-            log.info("mailbox refused, {mailbox}", mailbox=mailbox.id if mailbox else "unknown")
+        secret = await self._hash(passwords.unwrap, password, self.nobody if wrapped is None else wrapped)
+        if wrapped is None:
             raise WrongPassword
-        counters = _mailbox_counters(key, source)
-        await self.workers.settle(self.database.write(_forget_tries, [key for key, _, _ in counters]))
-        return mailbox, private
+        return secret
 
     def _proof(self, login: Login | None, password: str) -> str:
         """Of a login as it stands and a password; says nothing to who does not have this process's key."""
@@ -305,14 +287,6 @@ def _open(account: Account | None, nobody: bytes, password: str) -> bytes | None
     return None if account is None or account.blocked else private
 
 
-def _unwrap(wrapped: bytes, password: str) -> bytes | None:
-    """What this password opens, if it does."""
-    try:
-        return passwords.unwrap(password, wrapped)
-    except WrongPassword:
-        return None
-
-
 # --- steps and questions for the database: one transaction each ---------------------------------------------------
 
 
@@ -323,12 +297,6 @@ def _count_try(conn: Connection, counters: list[tuple[str, int, float]], now: fl
         for key, _, forget in counters:
             limits.failed(conn, key, now, forget)
     return wait
-
-
-def _count_held_try(conn: Connection, counters: list[tuple[str, int, float]], now: float) -> float:
-    """Count a try; the seconds it is held back for those before it."""
-    counted = [(limits.failed(conn, key, now, forget).count - 1, free) for key, free, forget in counters]
-    return max((HOLDS[min(before - free, len(HOLDS) - 1)] for before, free in counted if before >= free), default=0.0)
 
 
 def _wait(tries: limits.Tries, free: int, now: float) -> float:
@@ -396,24 +364,6 @@ def _login_counters(key: str, source: str) -> list[tuple[str, int, float]]:
     return [
         (f"login:{key}:{source}", FREE_OF_ACCOUNT, FORGOTTEN),
         (f"login:{key}", FREE_OF_LOGIN, SOURCE_FORGETS),
-        (f"source:{source}", FREE_OF_SOURCE, SOURCE_FORGETS),
-    ]
-
-
-def _mailbox_key(name: str) -> str:
-    """An address as it is folded, or the id as it stands; what is neither is looked for all the same."""
-    try:
-        return parse_address(name).key
-    except BadAddress:
-        return name[:LONGEST_NAME].lower().replace("\0", "?")
-
-
-def _mailbox_counters(key: str, source: str) -> list[tuple[str, int, float]]:
-    """A mailbox is guessed at from one network, from all of them, and a network guesses at many."""
-    name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-    return [
-        (f"mailbox:{name}:{source}", FREE_OF_MAILBOX, FORGOTTEN),
-        (f"mailbox:{name}", FREE_OF_LOGIN, SOURCE_FORGETS),
         (f"source:{source}", FREE_OF_SOURCE, SOURCE_FORGETS),
     ]
 

@@ -14,6 +14,8 @@ from securegw.policy.decide import decide
 from securegw.policy.facts import Direction, Facts, gather
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from securegw.mail.address import Address
     from securegw.mail.message import Message
     from securegw.policy.decision import Decision
@@ -52,6 +54,12 @@ class Case:
         """The decision for one recipient; ``methods`` are those for which there is a key."""
         usable = methods | CARRIER if self.inside and direction == "outgoing" else methods
         return decide(self._facts.to(recipient.key, usable, direction=direction), self.rules)
+
+
+def copies(decisions: Iterable[Decision]) -> tuple[str, ...]:
+    """The mailboxes in which rules want a copy of what is sent."""
+    wanted = (each.ruling("copy") for each in decisions if each.outcome == "send")
+    return tuple(str(ruling.value) for ruling in wanted if ruling is not None and ruling.value)
 
 
 def direction_of(*, ours: bool, inside: bool) -> Direction:

@@ -14,7 +14,7 @@ import txaio
 
 from securegw.crypto import methods
 from securegw.flow.claims import BODY
-from securegw.flow.deciding import Case, direction_of
+from securegw.flow.deciding import Case, copies, direction_of
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, marked, portal_mark, without_forgeries
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
@@ -58,7 +58,8 @@ class Incoming:
         direction = direction_of(ours=True, inside=inside)
         decisions = [(recipient, case.decide(recipient, direction)) for recipient in recipients]
         clean = accepted.raw if inside else self._without_forgeries(accepted)
-        treatment = Treatment(also=(decided(accepted.item, decisions, self.now()),))
+        told = decided(accepted.item, decisions, self.now())
+        treatment = Treatment(also=(told,), copies=copies(decision for _, decision in decisions))
         for recipient, decision in decisions:
             if decision.outcome != "send":
                 treatment += self._back(accepted, recipient, decision)

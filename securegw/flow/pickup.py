@@ -1,8 +1,8 @@
 """Mail is picked up from mailboxes: the password opens the mailbox's key, and with it one mail after the other.
 
-Not the dialogue (servers/pop3) and not the check of passwords (accounts). Long mails are read part by part, as the
-reader takes them; of short ones some are read ahead, so that a program that fetches all of them waits for the store
-only now and then. What is deleted is deleted at the end, in one transaction, or not at all (RFC 1939 6).
+Not the dialogue (servers/pop3) and not the check of passwords (keys/mailboxes). Long mails are read part by part, as
+the reader takes them; of short ones some are read ahead, so that a program that fetches all of them waits for the
+store only now and then. What is deleted is deleted at the end, in one transaction, or not at all (RFC 1939 6).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from securegw.store import events, mailboxes
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from securegw.accounts import Accounts
     from securegw.flow.claims import Claims
+    from securegw.keys.mailboxes import MailboxKeys
     from securegw.store.database import Database
     from securegw.store.mailboxes import Kept, Mailbox
     from securegw.workers import Work
@@ -52,7 +52,7 @@ TAKEN = counters.declare("securegw_mailbox_deleted", "Mails deleted by those who
 class Pickup:
     """Opens mailboxes for who has the password, one at a time."""
 
-    accounts: Accounts
+    keys: MailboxKeys
     claims: Claims
     database: Database
     workers: Work
@@ -66,7 +66,7 @@ class Pickup:
         WrongPassword, TooManyTries, MailboxInUse or Later.
         """
         await self._hold_back(name, source)
-        mailbox, private = await self.accounts.open_mailbox(name, password, source)
+        mailbox, private = await self.keys.open(name, password, source)
         return await self._enter(mailbox, private)
 
     async def _hold_back(self, name: str, source: str) -> None:
@@ -75,7 +75,7 @@ class Pickup:
             raise TooManyTries(seconds=15.0)
         self.waiting[turn] += 1
         try:
-            pause = await self.accounts.count_mailbox_try(name, source)
+            pause = await self.keys.count_try(name, source)
             if pause:
                 await deferLater(self.clock, pause)
         finally:

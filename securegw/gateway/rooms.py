@@ -35,6 +35,7 @@ from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
+from securegw.keys.mailboxes import MailboxKeys
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
 from securegw.tls import ClientTLS
@@ -89,6 +90,7 @@ def furnish(
     keyring = Keyring(database, workers, master, now)
     issuer = Issuer(database, workers, master, now)
     accounts = Accounts(database, master, workers, now, cost)
+    mailbox_keys = MailboxKeys(accounts=accounts, database=database, workers=workers, now=now)
     places = Places(database, workers)
     claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
     notices = Notices(own.host, own.language, texts, master, claims)
@@ -191,7 +193,7 @@ def furnish(
         journey,
         delivery,
         Retention(settings=settings.retention, database=database, workers=workers, now=now, hours=hours),
-        Pickup(accounts=accounts, claims=claims, database=database, workers=workers, clock=reactor),
+        Pickup(keys=mailbox_keys, claims=claims, database=database, workers=workers, clock=reactor),
         relay,
         doors,
     )
