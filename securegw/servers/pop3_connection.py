@@ -258,10 +258,14 @@ class Pop3Connection(protocol.Protocol):
             if self._gone or not self._dialogue.fetching:
                 return
             part = await mailbox.part(index, number)
-            last = number + 1 == mailbox.mails[index].parts
-            self._perform(self._dialogue.text(part, last=last))
+            events = self._dialogue.text(part, last=number + 1 == mailbox.mails[index].parts)
+            if not self._dialogue.fetching:
+                RETRIEVED.inc()
+                self._perform(events)
+                return
+            for event in events:
+                self._do(event)
             self._write()  # before more is made ready, so that the transport can say that it has enough
-        RETRIEVED.inc()
 
     async def _finish(self, question: Finish) -> None:
         mailbox, self._mailbox = self._mailbox, None
@@ -293,7 +297,8 @@ class Pop3Connection(protocol.Protocol):
         self._write()
         self._give_back()
         self._arm(LINGER, self.transport.abortConnection)
-        self.transport.unregisterProducer()
+        if self._welcomed:
+            self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def _give_back(self) -> None:

@@ -295,6 +295,7 @@ def test_the_first_rule_that_speaks_decides_each_aspect(outgoing) -> None:
         "methods": ("b", ("carrier",)),
         "mark": ("", False),
         "tag": ("c", True),
+        "copy": ("", False),
     }
     assert decision.tag and decision.sign and decision.method == "carrier"
 
