@@ -237,7 +237,7 @@ class Pop3Connection(protocol.Protocol):
         if isinstance(question, SignIn):
             await self._open(question)
         elif isinstance(question, Fetch):
-            await self._fetch(question.index)
+            await self._fetch(question)
         else:
             await self._finish(question)
 
@@ -248,18 +248,19 @@ class Pop3Connection(protocol.Protocol):
             return self._give_back()
         return self._perform(self._dialogue.opened(self._mailbox.mails))
 
-    async def _fetch(self, index: int) -> None:
+    async def _fetch(self, question: Fetch) -> None:
         mailbox = self._mailbox
         if mailbox is None:
             return
-        for number in range(mailbox.mails[index].parts):
+        parts = mailbox.mails[question.index].parts
+        for number in range(parts):
             while self._room is not None:
                 await self._room
-            if self._gone or not self._dialogue.fetching:
+            if self._gone or self._closing:
                 return
-            part = await mailbox.part(index, number)
-            events = self._dialogue.text(part, last=number + 1 == mailbox.mails[index].parts)
-            if not self._dialogue.fetching:
+            part = await mailbox.part(question.index, number)
+            events = self._dialogue.text(part, last=number + 1 == parts)
+            if self._dialogue.question is not question:  # that was all that is wanted
                 RETRIEVED.inc()
                 self._perform(events)
                 return

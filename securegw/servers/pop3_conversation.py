@@ -36,6 +36,11 @@ class Conversation:
     # What the owner of the connection calls
 
     @property
+    def question(self) -> Question | None:
+        """The open question."""
+        return self._question
+
+    @property
     def asking(self) -> bool:
         """A question is open: pause the transport."""
         return self._question is not None

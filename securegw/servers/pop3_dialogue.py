@@ -44,11 +44,6 @@ class Pop3Dialogue(Conversation):
         """Whether a mailbox is open (the TRANSACTION state)."""
         return self._mails is not None
 
-    @property
-    def fetching(self) -> bool:
-        """More parts of the mail are wanted."""
-        return self._stuffer is not None
-
     def secured(self) -> list[Event]:
         """TLS covers the connection from here; nothing said before counts (RFC 2595 4)."""
         self._secure, self._name, self._exchange = True, None, False

@@ -47,7 +47,7 @@ class SignIn:
 
 @attrs.frozen
 class Fetch:
-    """Hand over the parts of a mail: ``text`` for each while ``fetching``, or ``refused``."""
+    """Hand over the parts of a mail: ``text`` for each while this is the open question, or ``refused``."""
 
     index: int
 
