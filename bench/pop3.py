@@ -1,8 +1,8 @@
 """POP3S: how many mails a second are fetched by one session and by four, against Dovecot with Maildirs.
 
-Both have the same mails, the same certificate (ECDSA P-256) and TLS 1.3; the gateway's lie sealed in its database and are
-opened on their way out, Dovecot's lie readable in files. Measured from the first RETR to the end of the last; signing
-in is not counted, since the gateway's costs what guessing a password shall cost.
+Both have the same mails, the same certificate (ECDSA P-256) and TLS 1.3; the gateway's lie sealed in its database and
+are opened on their way out, Dovecot's lie readable in files. Measured from the first RETR to the end of the last;
+signing in is not counted, since the gateway's costs what guessing a password shall cost.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from tests.support.running import Gateway, prepare, securegw
 COUNT, SIZE = 1000, 20_000
 BOXES = tuple(f"box{number}@inside.test" for number in range(1, 5))
 WORDS = (
-    f"POP3S: {COUNT:,} mails of {SIZE // 1000} KB in each mailbox, mails a second from the first RETR to the end of the "
-    "last, each RETR said after the reply before it. Dovecot serves readable Maildirs, with a process for each session; "
-    "the gateway opens sealed mails in one process. ``python -m bench.pop3`` repeats this."
+    f"POP3S: {COUNT:,} mails of {SIZE // 1000} KB in each mailbox, mails a second from the first RETR to the end of "
+    "the last, each RETR said after the reply before it. Dovecot serves readable Maildirs, with a process for each "
+    "session; the gateway opens sealed mails in one process. ``python -m bench.pop3`` repeats this."
 )
 
 

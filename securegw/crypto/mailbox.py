@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -81,11 +80,6 @@ def open_key(private: PrivateKey, label: Label, sealed: bytes) -> MailKey:
     if len(secret) != KEY:
         raise SealBroken(detail=f"the key of mail {label.mail}")
     return MailKey(label, secret)
-
-
-def open_short(private: PrivateKey, mails: Sequence[tuple[Label, bytes, bytes]]) -> list[bytes]:
-    """Several mails of one part each, as label, sealed key and sealed part."""
-    return [open_key(private, label, key).open_part(0, part) for label, key, part in mails]
 
 
 def _nonce(number: int) -> bytes:
