@@ -25,6 +25,7 @@ from securegw.crypto.mailbox import Label, MailKey, open_key
 from securegw.crypto.seal import PrivateKey
 from securegw.flow import history
 from securegw.mail.errors import LetterGone, MailboxInUse, MailError, SealBroken, StoreBusy, TooManyTries
+from securegw.pages.rates import network_of
 from securegw.store import events, mailboxes
 
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ class Pickup:
     clock: IReactorTime
     waiting: Counter[tuple[str, str]] = attrs.field(init=False, factory=Counter)
 
-    async def open(self, name: str, password: str, source: str) -> OpenMailbox:
-        """Open the mailbox of an address or id for somebody of the network ``source``.
+    async def open(self, name: str, password: str, peer: str) -> OpenMailbox:
+        """Open the mailbox of an address or id for somebody who calls from the address ``peer``.
 
         Who guesses is held back longer each time, before the password is looked at (threats 5.7.57). Raises
         WrongPassword, TooManyTries, MailboxInUse or Later.
         """
+        source = network_of(peer)
         await self._hold_back(name, source)
         mailbox, private = await self.keys.open(name, password, source)
         return await self._enter(mailbox, private)
@@ -157,9 +159,12 @@ class OpenMailbox:
     # --- short mails: some at a time ------------------------------------------------------------------------------
 
     async def _short(self, index: int) -> bytes:
+        self._key_of_mailbox()  # or it is closed
         if index not in self.ahead and self.loading is not None:
             await self.loading
         if index not in self.ahead:
+            self.ahead.clear()
+            self.window = 1
             await self._load(self._run_from(index))
         text = self._open_short(index) if self.next is None or self.next[0] != index else self.next[1]
         if index != self.last:
@@ -190,15 +195,17 @@ class OpenMailbox:
         held = sum(self.mails[index].size for index in self.ahead)
         run = self._run_from(max(self.ahead) + 1, held)
         if run:
-            self.loading = Deferred.fromCoroutine(self._load_quietly(run))
+            loading = Deferred.fromCoroutine(self._load_quietly(run))
+            self.loading = None if loading.called else loading
 
     def _run_from(self, first: int, held: int = 0) -> list[int]:
         """The short mails from here on that fit."""
         run: list[int] = []
         for index in range(first, min(first + self.window, len(self.mails))):
-            held += self.mails[index].size
-            if self.mails[index].parts > 1 or (held > AHEAD and (run or self.ahead)):
+            size = self.mails[index].size
+            if self.mails[index].parts > 1 or (held and held + size > AHEAD):
                 break
+            held += size
             run.append(index)
         return run
 

@@ -6,12 +6,9 @@ Obeys RFC 8314 3.3 (TLS from the first byte).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet import protocol
 from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator, IReactorTime
 
-from securegw.pages.rates import network_of
 from securegw.servers.connections import Doorkeeper
 from securegw.servers.pop3_connection import Pickup, Pop3Connection
 from securegw.servers.pop3_counters import CONNECTIONS
@@ -23,8 +20,6 @@ __all__ = ["Pickup", "Pop3Connection", "Pop3Factory", "Pop3Settings"]
 
 class Pop3Factory(protocol.ServerFactory):
     """Makes the connections of a listener; ``clock`` is the reactor or a ``task.Clock``."""
-
-    network: Callable[[str], str] = staticmethod(network_of)
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ class OpenMailbox(Protocol):
 class Pickup(Protocol):
     """Who opens mailboxes (flow/pickup). A coroutine may raise MailError."""
 
-    async def open(self, name: str, password: str, source: str) -> OpenMailbox: ...
+    async def open(self, name: str, password: str, peer: str) -> OpenMailbox: ...
 
 
 class Door(Protocol):
@@ -79,8 +79,6 @@ class Door(Protocol):
     clock: IReactorTime
     doorkeeper: Doorkeeper
     implicit_tls: bool
-
-    def network(self, address: str) -> str: ...
 
     def count(self) -> None: ...
 
@@ -242,8 +240,7 @@ class Pop3Connection(protocol.Protocol):
             await self._finish(question)
 
     async def _open(self, question: SignIn) -> None:
-        source = self._door.network(self._address)
-        self._mailbox = await self._door.pickup.open(question.name, question.password, source)
+        self._mailbox = await self._door.pickup.open(question.name, question.password, self._address)
         if self._gone or self._closing:
             return self._give_back()
         return self._perform(self._dialogue.opened(self._mailbox.mails))

@@ -193,10 +193,10 @@ def open_lease(conn: Connection, mailbox: str, token: str, session: int, now: fl
         return False
     new = insert_into(conn, _lease).values(mailbox=mailbox, session=session, token=token, taken=moment())
     taken = {name: new.excluded[name] for name in ("session", "token", "taken")}
-    statement = new.on_conflict_do_update(
+    unless_alive = new.on_conflict_do_update(
         index_elements=[_lease.c.mailbox], set_=taken, where=~alive(_lease.c.session)
     )
-    return conn.execute(statement, {"now": now}).rowcount == 1
+    return conn.scalar(unless_alive.returning(_lease.c.token), {"now": now}) == token
 
 
 def close_lease(conn: Connection, mailbox: str, token: str) -> None:

@@ -166,10 +166,10 @@ def test_a_password_is_in_no_repr() -> None:
     assert "s3cret-marker" not in repr(door.connection._dialogue._question)
 
 
-def test_the_mailbox_hears_which_network_asks() -> None:
+def test_the_pick_up_hears_who_calls() -> None:
     door = Door(implicit=True, peer="2001:db8::1")
     door.sign_in()
-    assert door.pickup.asked == [("box@inside.test", "secret", "2001:db8::/64")]
+    assert door.pickup.asked == [("box@inside.test", "secret", "2001:db8::1")]
 
 
 def test_short_is_what_it_says() -> None:

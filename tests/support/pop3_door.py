@@ -79,8 +79,8 @@ class PretendedPickup:
         self.opened: list[PretendedMailbox] = []
         self.closed = 0
 
-    async def open(self, name: str, password: str, source: str) -> PretendedMailbox:
-        self.asked.append((name, password, source))
+    async def open(self, name: str, password: str, peer: str) -> PretendedMailbox:
+        self.asked.append((name, password, peer))
         await self.gate()
         troubles: dict[str, Exception] = {
             "guessed": TooManyTries(),
