@@ -85,10 +85,9 @@ def papers(folder: Path) -> tuple[Path, Path]:
 def full_gateway(folder: Path, mails: list[bytes], certificate: Path, key: Path) -> Iterator[Server]:
     """A gateway whose mailboxes have these mails."""
     port = free_port()
-    settings = {"pop3": {"certificate": str(certificate), "key": str(key), "connections_per_minute": 100_000}}
-    gateway = prepare(folder, inside=1, outside=1, settings=settings)
-    text = gateway.config.read_text()
-    gateway.config.write_text(text.replace("[pop3]", f'[pop3]\nlisten_tls = ["tcp:{port}:interface=127.0.0.1"]'))
+    own = {"certificate": str(certificate), "key": str(key), "connections_per_minute": 100_000}
+    listen = [f"tcp:{port}:interface=127.0.0.1"]
+    gateway = prepare(folder, inside=1, outside=1, settings={"pop3": {**own, "listen_tls": listen}})
     passwords = {box: create(gateway, box) for box in BOXES}
     fill(gateway, mails)
     try:

@@ -196,7 +196,7 @@ def open_lease(conn: Connection, mailbox: str, token: str, session: int, now: fl
     unless_alive = new.on_conflict_do_update(
         index_elements=[_lease.c.mailbox], set_=taken, where=~alive(_lease.c.session)
     )
-    return conn.scalar(unless_alive.returning(_lease.c.token), {"now": now}) == token
+    return conn.scalar(unless_alive.returning(_lease.c.token), {"now": now}) is not None
 
 
 def close_lease(conn: Connection, mailbox: str, token: str) -> None:
