@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from securegw.commands.actions import Actions, run_action
 from securegw.commands.arguments import address
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from securegw.commands.opening import Store
+    from securegw.mail.address import Address
 
 COLUMNS = ("address", "name", "status", "mails", "size", "id")
 DETAILS = (*COLUMNS, "description", "unpack", "open", "created")
@@ -67,22 +68,26 @@ run = run_action
 def create_one(store: Store, arguments: Namespace) -> int:
     """Make the key pair and the password; only the wrapped key is kept."""
     check_address(store, arguments.address.key, arguments.address.domain)
-    private, public = seal.generate()
     password = new_password()
-    mailbox = Mailbox(
-        id=secrets.token_hex(16),
-        address=str(arguments.address),
-        key=arguments.address.key,
-        public=public,
-        wrapped=passwords.wrap(password, private, Cost()),
-        created=time.time(),
-        name=arguments.name,
-        description=arguments.description,
-        unpack=arguments.unpack,
-    )
+    words = {name: getattr(arguments, name) for name in ("name", "description", "unpack")}
+    mailbox = new_mailbox(arguments.address, password, **words)
     store.change(told("mailbox-created", address=mailbox.key, mailbox=mailbox.id), mailboxes.add, mailbox)
     print_with_password(mailbox, "created", password, arguments)
     return 0
+
+
+def new_mailbox(address: Address, password: str, **words: Any) -> Mailbox:
+    """A mailbox with a key pair of its own, the private half wrapped by the password; not yet stored."""
+    private, public = seal.generate()
+    return Mailbox(
+        id=secrets.token_hex(16),
+        address=str(address),
+        key=address.key,
+        public=public,
+        wrapped=passwords.wrap(password, private, Cost()),
+        created=time.time(),
+        **words,
+    )
 
 
 def check_address(store: Store, key: str, domain: str) -> None:
