@@ -1,7 +1,8 @@
-"""The archive: mail for a mailbox is sealed for it and kept, in the transaction that ends its way through the queue.
+"""The archive: mail for a mailbox is sealed for it and kept. Nobody reads it without the mailbox's password.
 
-From then on nobody reads it without the mailbox's password, neither an administrator nor a thief: of what was only for
-mailboxes no copy is left under the master key. Nothing is changed and nothing decided here; a mailbox may want
+Neither an administrator nor a thief: what is for mailboxes alone is sealed before its 250 and never is in the queue,
+under the master key. What is for others too, and copies that a rule wants, are kept in the transaction that ends the
+mail's treatment. Nothing is changed and nothing decided here; a mailbox may want
 journal reports unpacked. RFC 1939 3 (lines end with CRLF: that a text ends with one is seen to here).
 """
 
@@ -23,11 +24,17 @@ from securegw.mail.errors import Later, WorkerLost
 from securegw.store import mailboxes
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from securegw.flow.places import Places
+    from securegw.store.database import Database
     from securegw.store.mailboxes import Mailbox
+    from securegw.store.queue import Item
     from securegw.workers import Work
 
 log = txaio.make_logger()
+
+INLINE = 64 << 10
 
 KEPT = counters.declare("securegw_mailbox_kept", "Mails sealed into mailboxes.")
 
@@ -37,15 +44,23 @@ class Archive:
     """Seals mails for mailboxes."""
 
     places: Places
+    database: Database
     workers: Work
     now: Callable[[], float]
+
+    async def accept(self, item: Item, raw: bytes, boxes: Sequence[Mailbox]) -> None:
+        """Keep a mail that is for mailboxes alone; when this ends it is durable (REL2)."""
+        steps: list[Step] = [history.accepted(item)]
+        for box in boxes:
+            steps += await self._keep(item, raw, box)
+        await self.workers.settle(self.database.write(_do, steps))
 
     async def treat(self, accepted: Accepted, boxes: Sequence[Mailbox], copies: Iterable[str] = ()) -> Treatment:
         """Everything that comes of a mail for mailboxes; ``copies`` are those that a rule names."""
         targets = {box.id: box for box in (*boxes, *map(self._named, copies))}
         steps: list[Step] = []
         for box in targets.values():
-            steps += await self._keep(accepted, box)
+            steps += await self._keep(accepted.item, accepted.raw, box)
         return Treatment(also=tuple(steps))
 
     def _named(self, address: str) -> Mailbox:
@@ -56,14 +71,18 @@ class Archive:
             raise Later(f"A rule wants a copy in the mailbox {address}, which is {state}.")
         return box
 
-    async def _keep(self, accepted: Accepted, box: Mailbox) -> list[Step]:
-        raw = await self._content(accepted.raw, box)
-        sealed = await self.workers.thread(seal_mail, box.public, box.id, secrets.token_hex(16), raw)
+    async def _keep(self, item: Item, raw: bytes, box: Mailbox) -> list[Step]:
+        content = await self._content(raw, box)
+        sealed = await self._seal(box, content)
         KEPT.inc()
-        log.info("kept {trace} for mailbox {mailbox}, {size} bytes", trace=accepted.item.trace, mailbox=box.id,
-                 size=len(raw))  # fmt: skip
-        deposit = _deposit(box, sealed, accepted.item.received)
-        return [(mailboxes.deposit, [deposit]), history.kept(accepted.item, box, self.now())]
+        log.info("{trace} is kept in mailbox {box}, {size} bytes", trace=item.trace, box=box.id, size=len(content))
+        return [(mailboxes.deposit, [_deposit(box, sealed, item.received)]), history.kept(item, box, self.now())]
+
+    async def _seal(self, box: Mailbox, raw: bytes) -> SealedMail:
+        identity = secrets.token_hex(16)
+        if len(raw) <= INLINE:  # sealing 20 KB takes less than handing it to a thread
+            return seal_mail(box.public, box.id, identity, raw)
+        return await self.workers.thread(seal_mail, box.public, box.id, identity, raw)
 
     async def _content(self, raw: bytes, box: Mailbox) -> bytes:
         """The mail as it is, or the original out of a journal report; what cannot be unpacked is kept as it came."""
@@ -78,6 +97,11 @@ class Archive:
         except WorkerLost:
             log.warn("a journal report could not be unpacked in time and is kept as it came")
             return None
+
+
+def _do(conn: Connection, steps: Sequence[Step]) -> None:
+    for step, argument in steps:
+        step(conn, argument)
 
 
 def _deposit(box: Mailbox, sealed: SealedMail, received: float) -> mailboxes.Deposit:

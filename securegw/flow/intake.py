@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from securegw.accounts import Accounts
     from securegw.crypto.seal import MasterKey
+    from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
     from securegw.flow.places import Places
     from securegw.flow.recipients import Recipients
@@ -98,6 +99,7 @@ class Intake:
     workers: Work
     accounts: Accounts | None = None
     recipients: Recipients | None = None
+    archive: Archive | None = None
     room: Room = attrs.field()
     circles: Circles = attrs.field(init=False)
     logins: Fresh[Login | None] = attrs.field(init=False)
@@ -196,6 +198,9 @@ class Intake:
             raise MailLoop
         self.room.check(len(raw))
         complete = messages.prepend(raw, self.circles.received_line(envelope))
+        if self.archive is not None and (boxes := self.places.mailboxes_alone(envelope.recipients)):
+            await self.archive.accept(_item(envelope, complete, message.first("Message-ID") or ""), complete, boxes)
+            return envelope.trace
         entry = await self._entry(envelope, complete, message.first("Message-ID") or "")
         await self.workers.settle(self.database.write_many(queue.put, entry))
         self.room.taken(len(raw))
@@ -246,6 +251,21 @@ def source_record(envelope: Envelope) -> dict[str, object]:
     wished = {"ret": envelope.ret, "envid": envelope.envid, "wishes": told}
     record.update({name: value for name, value in wished.items() if value})
     return record
+
+
+def _item(envelope: Envelope, raw: bytes, message_id: str) -> queue.Item:
+    """What the history tells of a mail that never is in the queue."""
+    return queue.Item(
+        id=queue.new_id(),
+        kind="accepted",
+        trace=envelope.trace,
+        sender=str(envelope.sender) if envelope.sender else "",
+        recipients=tuple(_row(address, None) for address in envelope.recipients),
+        source=source_record(envelope),
+        size=len(raw),
+        received=envelope.received,
+        message_id=message_id[:998],
+    )
 
 
 def _row(address: Address, wish: Wishes | None) -> queue.Recipient:

@@ -15,6 +15,8 @@ from securegw.store import domains, mailboxes, rulebook
 from securegw.store.domains import Domain, Route
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
     from securegw.mail.address import Address
@@ -59,6 +61,11 @@ class Places:
     def mailbox(self, address: Address) -> Mailbox | None:
         """The archive mailbox with this address, if there is one."""
         return self.picture.mailboxes.get(address.key) if self.picture.mailboxes else None
+
+    def mailboxes_alone(self, addresses: Iterable[Address]) -> list[Mailbox]:
+        """The mailboxes with these addresses, if all of them are such."""
+        boxes = [self.mailbox(address) for address in addresses] if self.picture.mailboxes else []
+        return [box for box in boxes if box is not None] if all(boxes) else []
 
     def route(self, address: Address) -> Route:
         """The way to an address: its own domain's, a domain's route, the route for all, else by MX."""

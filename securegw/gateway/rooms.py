@@ -104,8 +104,10 @@ def furnish(
         workers=workers,
         clock=reactor,
     )
+    archive = Archive(places=places, database=database, workers=workers, now=now)
     intake = Intake(
         accounts=accounts,
+        archive=archive,
         recipients=recipients,
         settings=settings.intake,
         host=own.host,
@@ -154,7 +156,7 @@ def furnish(
         places=places,
         outgoing=outgoing,
         incoming=incoming,
-        archive=Archive(places=places, workers=workers, now=now),
+        archive=archive,
         claims=claims,
         database=database,
         workers=workers,

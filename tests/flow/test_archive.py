@@ -145,6 +145,27 @@ def test_what_happened_is_told_without_a_subject(world: World) -> None:
     assert told[1].address == ARCHIVE and told[1].detail == {"mailbox": box.id}
 
 
+def test_what_is_for_mailboxes_alone_is_never_in_the_queue(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So its text was at no time under the master key, not even in pages that a database has freed."""
+    make_box(world)
+    monkeypatch.setattr("securegw.flow.intake.queue.put", None)
+    world.send("ann@inside.test", ARCHIVE, MARKER)
+    with pytest.raises(TypeError):
+        world.send("ann@inside.test", [ARCHIVE, "bob@outside.test"], MARKER)
+
+
+def test_a_store_in_trouble_takes_no_mail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = make_box(world)
+
+    def fail(*_arguments: object) -> None:
+        raise StoreBusy
+
+    monkeypatch.setattr("securegw.flow.archive.mailboxes.deposit", fail)
+    with pytest.raises(StoreBusy):
+        world.send("ann@inside.test", ARCHIVE)
+    assert world.rows("item") == world.rows("event") == 0 and read_all(world, box) == []
+
+
 def test_a_store_in_trouble_keeps_the_mail_in_the_queue(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mail is in the queue or in the mailbox, never in neither."""
     box = make_box(world)
@@ -153,11 +174,11 @@ def test_a_store_in_trouble_keeps_the_mail_in_the_queue(world: World, monkeypatc
         raise StoreBusy
 
     monkeypatch.setattr("securegw.flow.archive.mailboxes.deposit", fail)
-    world.send("ann@inside.test", ARCHIVE)
-    assert world.rows("item") == 1 and read_all(world, box) == []
+    world.send("ann@inside.test", [ARCHIVE, "bob@outside.test"])
+    assert world.rows("item") == 1 and read_all(world, box) == [] and world.relay.taken == []
     monkeypatch.undo()
     world.later(120)
-    assert world.rows("item") == 0 and len(read_all(world, box)) == 1
+    assert world.rows("item") == 0 and len(read_all(world, box)) == len(world.sent_to("bob@outside.test")) == 1
 
 
 # --- journal reports --------------------------------------------------------------------------------------------------
