@@ -20,6 +20,7 @@ from securegw.crypto.mailbox import SealedMail, seal_mail
 from securegw.flow import history
 from securegw.flow.treatment import Accepted, Step, Treatment
 from securegw.mail import journal
+from securegw.mail import message as messages
 from securegw.mail.errors import Later, WorkerLost
 from securegw.store import mailboxes
 
@@ -72,7 +73,7 @@ class Archive:
         return box
 
     async def _keep(self, item: Item, raw: bytes, box: Mailbox) -> list[Step]:
-        content = await self._content(raw, box)
+        content = await self._content(item, raw, box)
         sealed = await self._seal(box, content)
         KEPT.inc()
         log.info("{trace} is kept in mailbox {box}, {size} bytes", trace=item.trace, box=box.id, size=len(content))
@@ -84,10 +85,10 @@ class Archive:
             return seal_mail(box.public, box.id, identity, raw)
         return await self.workers.thread(seal_mail, box.public, box.id, identity, raw)
 
-    async def _content(self, raw: bytes, box: Mailbox) -> bytes:
+    async def _content(self, item: Item, raw: bytes, box: Mailbox) -> bytes:
         """The mail as it is, or the original out of a journal report; what cannot be unpacked is kept as it came."""
         original = await self._original(raw) if box.unpack and journal.MARK.encode() in raw else None
-        content = raw if original is None else original
+        content = with_return_path(item.sender, raw) if original is None else original
         return content if content.endswith(b"\r\n") else content + b"\r\n"
 
     async def _original(self, raw: bytes) -> bytes | None:
@@ -97,6 +98,13 @@ class Archive:
         except WorkerLost:
             log.warn("a journal report could not be unpacked in time and is kept as it came")
             return None
+
+
+def with_return_path(sender: str, raw: bytes) -> bytes:
+    """The mail with the envelope's sender on top, and no other that claims to be it (RFC 5321 4.4)."""
+    message = messages.read(raw)
+    clean = messages.without(message, ("Return-Path",)) if message.count("Return-Path") else raw
+    return messages.prepend(clean, f"Return-Path: <{sender}>\r\n".encode())
 
 
 def _do(conn: Connection, steps: Sequence[Step]) -> None:

@@ -61,14 +61,16 @@ class Pickup:
     clock: IReactorTime
     waiting: Counter[tuple[str, str]] = attrs.field(init=False, factory=Counter)
 
-    async def open(self, name: str, password: str, peer: str) -> OpenMailbox:
-        """Open the mailbox of an address or id for somebody who calls from the address ``peer``.
+    async def open(self, name: str, password: str, peer: str, waits: Callable[[], bool]) -> OpenMailbox:
+        """Open the mailbox of an address or id for somebody who calls from the address ``peer``, if he still waits.
 
         Who guesses is held back longer each time, before the password is looked at (threats 5.7.57). Raises
         WrongPassword, TooManyTries, MailboxInUse or Later.
         """
         source = network_of(peer)
         await self._hold_back(name, source)
+        if not waits():  # who has gone costs no work
+            raise TooManyTries
         mailbox, private = await self.keys.open(name, password, source)
         return await self._enter(mailbox, private)
 

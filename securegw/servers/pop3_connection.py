@@ -8,7 +8,7 @@ read before the transport has room for it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Protocol
 
 import txaio
@@ -67,7 +67,7 @@ class OpenMailbox(Protocol):
 class Pickup(Protocol):
     """Who opens mailboxes (flow/pickup). A coroutine may raise MailError."""
 
-    async def open(self, name: str, password: str, peer: str) -> OpenMailbox: ...
+    async def open(self, name: str, password: str, peer: str, waits: Callable[[], bool]) -> OpenMailbox: ...
 
 
 class Door(Protocol):
@@ -240,7 +240,9 @@ class Pop3Connection(protocol.Protocol):
             await self._finish(question)
 
     async def _open(self, question: SignIn) -> None:
-        self._mailbox = await self._door.pickup.open(question.name, question.password, self._address)
+        self._mailbox = await self._door.pickup.open(
+            question.name, question.password, self._address, lambda: not (self._gone or self._closing)
+        )
         if self._gone or self._closing:
             return self._give_back()
         return self._perform(self._dialogue.opened(self._mailbox.mails))

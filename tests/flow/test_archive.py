@@ -63,9 +63,17 @@ def test_a_mail_is_kept_as_it_came_and_goes_nowhere_else(world: World) -> None:
     box = make_box(world)
     world.send("ann@inside.test", "Archive@Inside.test", MARKER, subject="news of today")
     [text] = read_all(world, box)
-    assert text.startswith(b"Received: ") and text.endswith(f"\r\n{MARKER}\r\n".encode())
+    assert text.startswith(b"Return-Path: <ann@inside.test>\r\nReceived: ")
+    assert text.endswith(f"\r\n{MARKER}\r\n".encode())
     assert world.relay.taken == []
     assert world.rows("item") == world.rows("body") == 0
+
+
+def test_the_return_path_is_that_of_the_envelope(world: World) -> None:
+    box = make_box(world)
+    world.send("", ARCHIVE, fields="Return-Path: <forged@outside.test>\r\n")
+    [text] = read_all(world, box)
+    assert text.startswith(b"Return-Path: <>\r\n") and text.lower().count(b"return-path") == 1
 
 
 def test_strangers_may_write_to_it(world: World) -> None:

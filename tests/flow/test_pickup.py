@@ -32,10 +32,12 @@ def box(world: World) -> Mailbox:
     return make_box(world)
 
 
-def ask(world: World, name: str = ARCHIVE, password: str = PASSWORD, source: str = HERE) -> list[Any]:
+def ask(
+    world: World, name: str = ARCHIVE, password: str = PASSWORD, source: str = HERE, *, waits: bool = True
+) -> list[Any]:
     """Try to open a mailbox; what came of it so far."""
     results: list[Any] = []
-    Deferred.fromCoroutine(world.house.pickup.open(name, password, source)).addCallbacks(
+    Deferred.fromCoroutine(world.house.pickup.open(name, password, source, lambda: waits)).addCallbacks(
         results.append, lambda failure: results.append(failure.value)
     )
     return results
@@ -236,6 +238,14 @@ def test_a_flood_of_guesses_waits_in_a_short_queue(world: World, box: Mailbox) -
     world.clock.advance(15)
     assert all(isinstance(results[0], (TooManyTries, WrongPassword)) for results in waiting)
     assert not world.house.pickup.waiting
+
+
+def test_no_password_is_checked_for_who_has_gone(
+    world: World, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_key", lambda *_: pytest.fail("it was checked"))
+    [refusal] = ask(world, waits=False)
+    assert isinstance(refusal, TooManyTries)
 
 
 def test_a_flood_of_hashes_is_refused_and_counts_not(world: World, box: Mailbox) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -79,7 +79,7 @@ class PretendedPickup:
         self.opened: list[PretendedMailbox] = []
         self.closed = 0
 
-    async def open(self, name: str, password: str, peer: str) -> PretendedMailbox:
+    async def open(self, name: str, password: str, peer: str, waits: Callable[[], bool]) -> PretendedMailbox:
         self.asked.append((name, password, peer))
         await self.gate()
         troubles: dict[str, Exception] = {
