@@ -1,7 +1,7 @@
 """POP3S: how many mails a second are fetched by one session and by four, against Dovecot with Maildirs.
 
 Both have the same mails, the same certificate (ECDSA P-256) and TLS 1.3; the gateway's lie sealed in its database and
-are opened on their way out, Dovecot's lie readable in files. Measured from the first RETR to the end of the last;
+are opened on their way out; Dovecot's lie readable in files, and once more encrypted by its own plugin. Measured from the first RETR to the end of the last;
 signing in is not counted, since the gateway's costs what guessing a password shall cost.
 """
 
@@ -36,8 +36,9 @@ COUNT, SIZE = 1000, 20_000
 BOXES = tuple(f"box{number}@inside.test" for number in range(1, 5))
 WORDS = (
     f"POP3S: {COUNT:,} mails of {SIZE // 1000} KB in each mailbox, mails a second from the first RETR to the end of "
-    "the last, each RETR said after the reply before it. Dovecot serves readable Maildirs, with a process for each "
-    "session; the gateway opens sealed mails in one process. ``python -m bench.pop3`` repeats this."
+    "the last, each RETR said after the reply before it. Dovecot, with a process for each session, serves readable "
+    "Maildirs, and those that its plugin mail_crypt has encrypted under a key of the server. The gateway opens mails "
+    "that are sealed for the mailbox, in one process. ``python -m bench.pop3`` repeats this."
 )
 
 
@@ -79,6 +80,15 @@ def papers(folder: Path) -> tuple[Path, Path]:
     certificate_file.write_bytes(authority.to_pem(leaf) + authority.to_pem(root))
     key_file.write_bytes(authority.key_to_pem(key))
     return certificate_file, key_file
+
+
+@contextlib.contextmanager
+def full_dovecot(
+    name: str, mails: list[bytes], certificate: Path, key: Path, *, sealed: bool = False
+) -> Iterator[Server]:
+    """A Dovecot whose mailboxes have these mails."""
+    with dovecot(BOXES, mails, certificate, key, sealed=sealed) as (port, pid):
+        yield Server(name, port, pid, dict.fromkeys(BOXES, PASSWORD))
 
 
 @contextlib.contextmanager
@@ -135,11 +145,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sg-bench-") as place:
         certificate, key = papers(Path(place))
         with (
-            dovecot(BOXES, mails, certificate, key) as (port, pid),
+            full_dovecot("Dovecot (Maildir)", mails, certificate, key) as theirs,
+            full_dovecot("Dovecot (mail_crypt)", mails, certificate, key, sealed=True) as sealed,
             full_gateway(Path(place), mails, certificate, key) as ours,
         ):
-            theirs = Server("Dovecot (Maildir)", port, pid, dict.fromkeys(BOXES, PASSWORD))
-            groups = [(compare([theirs, ours], sessions, given.rounds), theirs.name) for sessions in (1, 4)]
+            servers = [theirs, sealed, ours]
+            groups = [(compare(servers, sessions, given.rounds), theirs.name) for sessions in (1, 4)]
     if not given.print_only:
         write("pop3", "Fetching mail by POP3S", WORDS, groups)
 

@@ -1,4 +1,7 @@
-"""A Dovecot of our own with full Maildirs: started from a configuration in a temporary folder, ended by its own id."""
+"""A Dovecot of our own with full Maildirs: started from a configuration in a temporary folder, ended by its own id.
+
+With ``sealed`` its mails lie encrypted by its own plugin (mail_crypt), under a key of the server.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bench.support.processes import end
 from tests.support.ports import free_port, wait_for_port
@@ -51,6 +57,21 @@ service pop3-login {{
 service pop3 {{
   service_count = 100
 }}
+service auth {{
+  client_limit = 2000
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+SEALED = """mail_plugins = mail_crypt
+plugin {{
+  mail_crypt_global_private_key = <{folder}/mails.key
+  mail_crypt_global_public_key = <{folder}/mails.pub
+  mail_crypt_save_version = 2
+}}
 """
 
 
@@ -68,24 +89,57 @@ def _program() -> str | None:
 
 
 @contextlib.contextmanager
-def dovecot(boxes: Sequence[str], mails: Sequence[bytes], certificate: Path, key: Path) -> Iterator[tuple[int, int]]:
+def dovecot(
+    boxes: Sequence[str], mails: Sequence[bytes], certificate: Path, key: Path, *, sealed: bool = False
+) -> Iterator[tuple[int, int]]:
     """The port for POP3S and the id of a Dovecot in which each of the boxes has these mails."""
     folder, port, owner = Path(tempfile.mkdtemp(prefix="sg-dovecot-")), free_port(), pwd.getpwnam(OWNER)
     folder.chmod(0o755)
+    for name in ("mail", "home", "source"):
+        (folder / name).mkdir()
+        os.chown(folder / name, owner.pw_uid, owner.pw_gid)
+    own = {"uid": owner.pw_uid, "gid": owner.pw_gid, "port": port, "password": PASSWORD}
+    text = CONFIGURATION + (SEALED if sealed else "")
+    file = folder / "dovecot.conf"
+    file.write_text(text.format(folder=folder, certificate=certificate, key=key, **own))
     try:
-        for box in boxes:
-            _fill(folder / "mail" / box, mails, owner)
-        own = {"uid": owner.pw_uid, "gid": owner.pw_gid, "port": port, "password": PASSWORD}
-        file = folder / "dovecot.conf"
-        file.write_text(CONFIGURATION.format(folder=folder, certificate=certificate, key=key, **own))
+        if sealed:
+            _make_keys(folder)
+        else:
+            for box in boxes:
+                _fill(folder / "mail" / box, mails, owner)
         process = subprocess.Popen([str(_program()), "-F", "-c", str(file)], text=True)
         try:
             wait_for_port(port, alive=lambda: process.poll() is None)
+            if sealed:
+                _import(file, folder, boxes, mails, owner)
             yield port, process.pid
         finally:
             end(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_keys(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for name, pem in (("mails.key", private), ("mails.pub", public)):
+        (folder / name).write_bytes(pem)
+        (folder / name).chmod(0o644)  # its processes run as nobody; the key is good for this bench only
+
+
+def _import(file: Path, folder: Path, boxes: Sequence[str], mails: Sequence[bytes], owner: pwd.struct_passwd) -> None:
+    """Out of an mbox, so that Dovecot saves each mail itself."""
+    source = folder / "source" / "mbox"
+    source.write_bytes(b"".join(b"From a@b Mon Nov 23 08:00:00 2026\n" + raw.replace(b"\r", b"") + b"\n" for raw in mails))
+    os.chown(source, owner.pw_uid, owner.pw_gid)
+    for box in boxes:
+        words = ("doveadm", "-c", str(file), "import", "-u", box, f"mbox:{source.parent}:INBOX={source}", "", "ALL")
+        subprocess.run(words, check=True, timeout=300)
+    saved = [path for path in (folder / "mail").rglob("*") if path.is_file() and path.parent.name in ("cur", "new")]
+    assert len(saved) == len(boxes) * len(mails)
+    assert not any(b"quick brown fox" in path.read_bytes() for path in saved), "they can be read"
 
 
 def _fill(box: Path, mails: Sequence[bytes], owner: pwd.struct_passwd) -> None:

@@ -190,7 +190,8 @@ class OpenMailbox:
 
     def _go_ahead(self) -> None:
         """Who takes one after the other gets more of them read, before he has taken those that are."""
-        self.pickup.clock.callLater(0, self._open_next)
+        later = self.pickup.clock.callLater
+        later(0, later, 0, self._open_next)  # two turns of the reactor: in the first one this mail is sent
         if self.loading is not None or len(self.ahead) - 1 > self.window // 2:
             return
         self.window = min(2 * self.window, MOST_AHEAD)
