@@ -1,8 +1,9 @@
 """POP3S: how many mails a second are fetched by one session and by four, against Dovecot with Maildirs.
 
-Both have the same mails, the same certificate (ECDSA P-256) and TLS 1.3; the gateway's lie sealed in its database and
-are opened on their way out; Dovecot's lie readable in files, and once more encrypted by its own plugin. Measured from the first RETR to the end of the last;
-signing in is not counted, since the gateway's costs what guessing a password shall cost.
+All have the same mails, the same certificate (ECDSA P-256) and TLS 1.3. The gateway's mails lie sealed in its database
+and are opened on their way out; Dovecot's lie readable in files, and once more encrypted by its own plugin. Measured
+from the first RETR to the end of the last; signing in is not counted, since the gateway's costs what guessing a
+password shall cost.
 """
 
 from __future__ import annotations

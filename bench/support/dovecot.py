@@ -132,7 +132,8 @@ def _make_keys(folder: Path) -> None:
 def _import(file: Path, folder: Path, boxes: Sequence[str], mails: Sequence[bytes], owner: pwd.struct_passwd) -> None:
     """Out of an mbox, so that Dovecot saves each mail itself."""
     source = folder / "source" / "mbox"
-    source.write_bytes(b"".join(b"From a@b Mon Nov 23 08:00:00 2026\n" + raw.replace(b"\r", b"") + b"\n" for raw in mails))
+    line = b"From a@b Mon Nov 23 08:00:00 2026\n"
+    source.write_bytes(b"".join(line + raw.replace(b"\r", b"") + b"\n" for raw in mails))
     os.chown(source, owner.pw_uid, owner.pw_gid)
     for box in boxes:
         words = ("doveadm", "-c", str(file), "import", "-u", box, f"mbox:{source.parent}:INBOX={source}", "", "ALL")
