@@ -1,7 +1,8 @@
 """Fetches all mails of mailboxes over POP3S, each mailbox in a process of its own; prints what it measured as JSON.
 
-``python -m bench.support.fetcher PORT PASSWORD BOX...``. Each process signs in, waits until all have, and then says
-RETR for one mail after the other. What comes is counted and its end looked for; it ends by itself.
+``python -m bench.support.fetcher PORT PID BOX=PASSWORD...``. Each process signs in, waits until all have, and then says
+RETR for one mail after the other. What comes is counted and its end looked for; the CPU time of the server's process
+PID and its children is read before and after. It ends by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import ssl
 import time
 from multiprocessing.synchronize import Barrier
 from typing import Any
+
+from bench.support.processes import cpu_seconds
 
 END = b"\r\n.\r\n"
 SECONDS = 120.0
@@ -62,7 +65,8 @@ def fetch_all(port: int, password: str, box: str, ready: Barrier, reports: Any) 
     session.ask(f"PASS {password}")
     signed_in = time.perf_counter() - began
     count = int(session.ask("STAT").split()[1])
-    ready.wait(SECONDS)
+    for _ in range(2):  # all have signed in; the server's CPU time has been read
+        ready.wait(SECONDS)
     began, size, times = time.monotonic(), 0, []
     for number in range(1, count + 1):
         started = time.perf_counter()
@@ -76,18 +80,23 @@ def fetch_all(port: int, password: str, box: str, ready: Barrier, reports: Any) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    parser.add_argument("password", nargs="+", metavar="PASSWORD/BOX", help="BOX=PASSWORD for each session")
+    parser.add_argument("pid", type=int, help="the server's process")
+    parser.add_argument("boxes", nargs="+", metavar="BOX=PASSWORD", help="one for each session")
     given = parser.parse_args()
-    boxes = [word.split("=", 1) for word in given.password]
+    boxes = [word.split("=", 1) for word in given.boxes]
     forking = multiprocessing.get_context("fork")
-    ready, reports = forking.Barrier(len(boxes)), forking.Queue()
+    ready, reports = forking.Barrier(len(boxes) + 1), forking.Queue()
     sessions = [
         forking.Process(target=fetch_all, args=(given.port, password, box, ready, reports))
         for box, password in boxes
     ]
     for session in sessions:
         session.start()
+    ready.wait(SECONDS)
+    before = cpu_seconds(given.pid)
+    ready.wait(SECONDS)
     found = [reports.get(timeout=SECONDS) for _ in sessions]
+    used = cpu_seconds(given.pid) - before
     for session in sessions:
         session.join()
     times = sorted(value for each in found for value in each["times"])
@@ -97,6 +106,7 @@ def main() -> None:
                 "count": sum(each["count"] for each in found),
                 "bytes": sum(each["bytes"] for each in found),
                 "seconds": max(each["ended"] for each in found) - min(each["began"] for each in found),
+                "cpu": used,
                 "p50": times[len(times) // 2],
                 "p99": times[int(len(times) * 0.99)],
                 "sign_in": max(each["sign_in"] for each in found),
