@@ -9,6 +9,7 @@ import json
 import mailbox
 import poplib
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -22,8 +23,11 @@ import pytest
 from tests.support.mails import send
 from tests.support.ports import free_port
 from tests.support.postfix import postfix
-from tests.support.running import Gateway, prepare, securegw
+from tests.support.postgres import Postgres, postgres
+from tests.support.running import Gateway, configuration, prepare, securegw
 from tests.support.sink import Sink, sink
+
+__all__ = ["postgres"]
 
 ANN, BOX = "ann@inside.test", "archive@inside.test"
 HOST = "gw.inside.test"  # the name in the certificate
@@ -68,15 +72,19 @@ class Archive:
             time.sleep(0.05)
 
 
+def door(port: int) -> dict[str, object]:
+    """The settings of a POP3 door with STLS."""
+    return {"listen": [f"tcp:{port}:interface=127.0.0.1"], "certificate": "tls.pem", "key": "tls.key"}
+
+
+def port_of(gateway: Gateway) -> int:
+    return int(gateway.settings().pop3.listen[0].split(":")[1])
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     tls_port, port = free_port(), free_port()
-    own = {
-        "listen_tls": [f"tcp:{tls_port}:interface=127.0.0.1"],
-        "listen": [f"tcp:{port}:interface=127.0.0.1"],
-        "certificate": "tls.pem",
-        "key": "tls.key",
-    }
+    own = {**door(port), "listen_tls": [f"tcp:{tls_port}:interface=127.0.0.1"]}
     with sink() as inside:
         folder = tmp_path_factory.mktemp("archive")
         gateway = prepare(folder, inside=inside.port, outside=1, settings={"pop3": own})
@@ -307,3 +315,33 @@ def test_postfix_sends_a_copy_of_everything(archive: Archive, postfix_here: None
     assert {to for mail in mails for to in mail.recipients} == {"bob@inside.test"}
     for file in archive.gateway.folder.rglob("*"):  # no byte of them lies there to be read
         assert not file.is_file() or b"journal 0" not in file.read_bytes(), file
+
+
+def test_two_gateways_on_one_database(postgres: Postgres, tmp_path: Path) -> None:
+    """The mailbox is open at one of them only, whichever; both see the same mails."""
+    url = str(postgres.url(postgres.database()))
+    first = prepare(tmp_path, inside=1, outside=1, settings={"pop3": door(free_port())}, database=url)
+    shutil.copytree(first.folder, tmp_path / "second")
+    second = Gateway(tmp_path / "second", free_port(), free_port())
+    second.config.write_text(configuration(second.smtp_port, second.portal_port, {
+        "pop3": door(free_port()), "database": {"url": url},
+    }))  # fmt: skip
+    made = json.loads(securegw("mailboxes", "create", BOX, "--json", "--config", str(first.config)))
+    nodes = [Archive(gateway, Sink(), 0, port_of(gateway), made["password"]) for gateway in (first, second)]
+    try:
+        for node in nodes:
+            node.gateway.start()
+            send(node.gateway.smtp_port, ANN, BOX, b"Subject: x\r\n\r\n" + b"y" * 70 + (b"\r\n" + b"z" * 70) * 9000)
+        sessions = nodes[0].open()
+        with pytest.raises(poplib.error_proto, match=r"\[IN-USE\]"):
+            nodes[1].open()
+        assert sessions.stat()[0] == 2 and len(sessions.retr(2)[1]) > 9000
+        sessions.dele(1)
+        sessions.quit()
+        again = nodes[1].open()
+        assert again.stat()[0] == 1
+        again.quit()
+    finally:
+        for node in nodes:
+            node.gateway.stop()
+            node.inside.close()
