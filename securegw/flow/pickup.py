@@ -45,6 +45,7 @@ log = txaio.make_logger()
 WAITING = 3  # tries that one network may have waiting for one mailbox
 AHEAD = 1 << 20  # bytes read ahead for one session
 MOST_AHEAD = 64
+GONE = "This mail is not here any more."
 
 OPENED = counters.declare("securegw_mailbox_opened", "Mailboxes opened with their password.")
 TAKEN = counters.declare("securegw_mailbox_deleted", "Mails deleted by those who picked them up.")
@@ -130,7 +131,7 @@ class OpenMailbox:
         key = await self._key(index)
         sealed = await self._read(mailboxes.part, self.mails[index].id, number)
         if sealed is None:
-            raise LetterGone
+            raise LetterGone(GONE)
         return key.open_part(number, sealed)
 
     async def finish(self, deleted: Sequence[int]) -> None:
@@ -224,10 +225,9 @@ class OpenMailbox:
     async def _load(self, run: list[int]) -> None:
         found = await self._read(mailboxes.short_mails, [self.mails[index].id for index in run])
         there = {index: found[self.mails[index].id] for index in run if self.mails[index].id in found}
-        if run[0] not in there:
-            raise LetterGone
-        if self.private is not None:
-            self.ahead.update(there)
+        if run[0] not in there or self.private is None:
+            raise LetterGone(GONE)
+        self.ahead.update(there)
 
     # --- long mails -----------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class OpenMailbox:
         if self.current is None or self.current[0] != index:
             sealed = await self._read(mailboxes.sealed_key, self.mails[index].id)
             if sealed is None:
-                raise LetterGone
+                raise LetterGone(GONE)
             self.current = (index, open_key(self._key_of_mailbox(), self._label(index), sealed))
         return self.current[1]
 
@@ -245,7 +245,7 @@ class OpenMailbox:
 
     def _key_of_mailbox(self) -> PrivateKey:
         if self.private is None:
-            raise LetterGone
+            raise LetterGone(GONE)
         return self.private
 
     async def _read(self, question: Callable[Concatenate[Connection, P], T], *arguments: P.args, **_: P.kwargs) -> T:

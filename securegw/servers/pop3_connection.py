@@ -27,7 +27,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from securegw.mail.errors import Later, MailboxInUse, MailError, TooManyTries, WrongPassword
+from securegw.mail.errors import DiskFull, Later, MailboxInUse, MailError, StoreBusy, TooManyTries, WrongPassword
 from securegw.servers.connections import Doorkeeper
 from securegw.servers.pop3_counters import RETRIEVED, count_refusal
 from securegw.servers.pop3_dialogue import Pop3Dialogue
@@ -120,6 +120,8 @@ class Pop3Connection(protocol.Protocol):
         return self._welcome()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
         self._moved = self._door.clock.seconds()
         if self._dialogue.asking and not self._paused:  # not for everybody: pausing costs system calls
             self._paused = True
@@ -160,6 +162,11 @@ class Pop3Connection(protocol.Protocol):
         if not self._gone:
             self._close("going down")
 
+    @property
+    def _is_over(self) -> bool:
+        """Nobody is there any more, or will be in a moment."""
+        return self._gone or self._closing
+
     # Before the dialogue
 
     def _turn_away(self, reason: str) -> None:
@@ -184,6 +191,8 @@ class Pop3Connection(protocol.Protocol):
 
     def _perform(self, events: Sequence[Event]) -> None:
         """Do it in order. An answer that comes at once adds to the list: no recursion, one write."""
+        if self._is_over:
+            return
         self._todo.extend(events)
         if self._working:
             return
@@ -194,7 +203,7 @@ class Pop3Connection(protocol.Protocol):
         finally:
             self._working = False
         self._write()
-        if self._paused and not self._dialogue.asking and not self._gone:
+        if self._paused and not self._dialogue.asking and not self._closing:
             self._paused = False
             self.transport.resumeProducing()
 
@@ -241,9 +250,9 @@ class Pop3Connection(protocol.Protocol):
 
     async def _open(self, question: SignIn) -> None:
         self._mailbox = await self._door.pickup.open(
-            question.name, question.password, self._address, lambda: not (self._gone or self._closing)
+            question.name, question.password, self._address, lambda: not self._is_over
         )
-        if self._gone or self._closing:
+        if self._is_over:
             return self._give_back()
         return self._perform(self._dialogue.opened(self._mailbox.mails))
 
@@ -255,9 +264,9 @@ class Pop3Connection(protocol.Protocol):
         for number in range(parts):
             while self._room is not None:
                 await self._room
-            if self._gone or self._closing:
+            part = b"" if self._is_over else await mailbox.part(question.index, number)
+            if self._is_over:
                 return
-            part = await mailbox.part(question.index, number)
             events = self._dialogue.text(part, last=number + 1 == parts)
             if self._dialogue.question is not question:  # that was all that is wanted
                 RETRIEVED.inc()
@@ -269,17 +278,17 @@ class Pop3Connection(protocol.Protocol):
 
     async def _finish(self, question: Finish) -> None:
         mailbox, self._mailbox = self._mailbox, None
-        if mailbox is not None:
+        if mailbox is not None:  # else we have gone down before
             await mailbox.finish(question.deleted)
-        self._perform(self._dialogue.finished())
+            self._perform(self._dialogue.finished())
 
     def _refuse(self, error: MailError) -> None:
-        if self._gone:
-            return
-        code = next(code for kind, code in CODES if isinstance(error, kind))
-        log.info("pop3 {address}: {reason} {detail}", address=self._address, reason=error.reason, detail=error.detail)
+        why = f"{error.reason}: {error.detail}" if error.detail else error.reason
+        log.info("pop3 {address}: {why}", address=self._address, why=why)
         count_refusal(error.reason)
-        self._perform(self._dialogue.refused(Trouble(code, error.sentence)))
+        code = next(code for kind, code in CODES if isinstance(error, kind))
+        unable = isinstance(error, (StoreBusy, DiskFull))  # their sentences speak of mail that is handed in
+        self._perform(self._dialogue.refused(NOT_NOW if unable else Trouble(code, error.sentence)))
 
     def _write(self) -> None:
         if self._unsent and not self._gone:

@@ -158,6 +158,27 @@ def test_going_down_gives_mailboxes_back() -> None:
     assert door.closed() and door.pickup.closed == 1 and door.pickup.deleted == []
 
 
+def test_quit_that_comes_too_late_is_not_answered() -> None:
+    """We went down first: nothing is deleted, so nothing may sound as if."""
+    door = opened()
+    door.say("DELE 1")
+    door.transport.loseConnection = lambda: None  # it lingers, as TLS does
+    door.factory.dismiss()
+    assert door.say("QUIT") == b"" and door.pickup.deleted == []
+
+
+def test_an_answer_that_comes_after_we_went_down_is_not_given() -> None:
+    pickup = PretendedPickup()
+    door = opened(pickup)
+    pickup.gates = []
+    door.transport.loseConnection = lambda: None
+    door.say("RETR 1")
+    door.factory.dismiss()
+    [gate] = waiting(door)
+    gate.errback(RuntimeError("it is closed"))
+    assert door.received() == b"" and pickup.closed == 1
+
+
 def test_a_password_is_in_no_repr() -> None:
     pickup = PretendedPickup()
     pickup.gates = []

@@ -161,7 +161,7 @@ def test_quit_that_cannot_delete_says_so() -> None:
     pickup.down = True
     door = opened(pickup)
     door.say("DELE 1")
-    assert door.say("QUIT").startswith(b"-ERR [SYS/TEMP]")
+    assert door.say("QUIT") == b"-ERR [SYS/TEMP] That cannot be done now; please try again\r\n"
     assert door.closed() and pickup.deleted == []
 
 

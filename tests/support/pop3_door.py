@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from securegw.mail.errors import (
-    Later,
     LostClaim,
     MailboxInUse,
     SealBroken,
+    StoreBusy,
     TooManyTries,
     WrongPassword,
 )
@@ -57,7 +57,7 @@ class PretendedMailbox:
         if self.pickup.lost:
             raise LostClaim("Another session has opened this mailbox in the meantime; nothing was deleted.")
         if self.pickup.down:
-            raise Later(detail="the database is away")
+            raise StoreBusy(detail="the database is away")
         self.pickup.deleted += deleted
         self.pickup.closed += 1
 
@@ -85,7 +85,7 @@ class PretendedPickup:
         troubles: dict[str, Exception] = {
             "guessed": TooManyTries(),
             "busy": MailboxInUse(),
-            "down": Later(detail="away"),
+            "down": StoreBusy(detail="away"),
             "oops": RuntimeError("oops"),
         }
         if name in troubles:
