@@ -152,6 +152,22 @@ def test_what_was_done_is_told(run: Run, config: Path, database: Database, tmp_p
     assert made["password"] not in repr(told)
 
 
+def test_explain_knows_mailboxes(run: Run, config: Path, tmp_path: Path) -> None:
+    create(run, config)
+    mail = tmp_path / "mail.eml"
+    mail.write_bytes(b"From: ann@inside.test\r\nTo: archive@inside.test\r\nSubject: x\r\n\r\nx\r\n")
+    assert "  sealed into the archive mailbox\n" in run("explain", mail, "--config", config).out
+    run("mailboxes", "suspend", BOX, "--config", config)
+    [told] = json.loads(run("explain", mail, "--json", "--config", config).out)["recipients"]
+    assert told["would"] == ["refused: it is suspended"]
+
+
+def test_a_mailbox_is_no_user(run: Run, config: Path) -> None:
+    create(run, config)
+    ran = run("users", "add", BOX, "--config", config)
+    assert ran.code == 1 and "is an archive mailbox" in ran.err
+
+
 def test_no_such_mailbox(run: Run, config: Path) -> None:
     for word in ("show", "suspend", "resume", "password", "delete"):
         ran = run("mailboxes", word, "nobody@inside.test", "--config", config)
