@@ -1,4 +1,4 @@
-"""The one place that checks a password: people, codes, logins, sessions, too many tries.
+"""The one place that checks a password: people, codes, logins, mailboxes, sessions, tries.
 
 Not second factors yet, and not the pages. The password of an account is never kept, not even as a hash: it opens the
 account's private key or it does not. That of a login opens nothing, and its hash is kept.
@@ -155,6 +155,18 @@ class Accounts:
     async def login(self, name: str) -> Login | None:
         """What somebody who has signed in may do; None if the login has been removed since."""
         return await self.workers.settle(self.database.read(logins.get, name))
+
+    async def unwrap(self, password: str, wrapped: bytes | None) -> bytes:
+        """What this password opens; raises WrongPassword. Of nothing (None) too, and after the same time.
+
+        The caller counts tries; here is only the bound of all: TooManyTries where a flood of them is under way.
+        """
+        if self.hashing >= HASHES:
+            raise TooManyTries(seconds=1.0, detail="too many passwords are being checked")
+        secret = await self._hash(passwords.unwrap, password, self.nobody if wrapped is None else wrapped)
+        if wrapped is None:
+            raise WrongPassword
+        return secret
 
     def _proof(self, login: Login | None, password: str) -> str:
         """Of a login as it stands and a password; says nothing to who does not have this process's key."""

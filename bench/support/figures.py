@@ -28,6 +28,7 @@ class Figure:
     memory_mb: float = 0.0
     dot_p99_ms: float = 0.0
     session_p99_ms: float = 0.0
+    mail_p99_ms: float = 0.0
 
 
 @attrs.frozen
@@ -92,6 +93,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("memory MB", "memory_mb", ".0f"),
     ("dot to 250 p99 ms", "dot_p99_ms", ".1f"),
     ("session p99 ms", "session_p99_ms", ".1f"),
+    ("mail p99 ms", "mail_p99_ms", ".2f"),
 )
 
 

@@ -84,6 +84,15 @@ def check_portal_tls(settings: Settings) -> None:
     check_pair("portal", settings.portal.certificate, settings.portal.key)
 
 
+def check_pop3_tls(settings: Settings) -> None:
+    """A POP3 door has a certificate with its key: without TLS nobody could say a password."""
+    own = settings.pop3
+    if own.certificate is not None and own.key is not None:
+        check_pair("pop3", own.certificate, own.key)
+    elif own.listen or own.listen_tls:
+        raise Refusal("pop3: listen and listen_tls need a certificate and a key")
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -106,4 +115,4 @@ def check_database(settings: Settings) -> None:
         opened.read(check_schema).result()
 
 
-CHECKS = (check_directory, check_master_key, check_smtp_tls, check_portal_tls, check_database)
+CHECKS = (check_directory, check_master_key, check_smtp_tls, check_portal_tls, check_pop3_tls, check_database)

@@ -25,7 +25,7 @@ from securegw.mail.address import Address, author, header_mailboxes
 from securegw.policy.conditions import CONTENT
 from securegw.policy.explain import explain
 from securegw.policy.rules import default_rules_text, read_rules
-from securegw.store import domains, opened, people, rulebook
+from securegw.store import domains, mailboxes, opened, people, rulebook
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -51,6 +51,7 @@ class Known:
     opened_here: bool = False
     usable: dict[str, frozenset[str]] = attrs.field(factory=dict)
     why: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    mailboxes: dict[str, bool] = attrs.field(factory=dict)  # whether each is active
 
 
 @attrs.frozen
@@ -150,6 +151,7 @@ def look_in_store(connection: Connection, journey: Journey, named: tuple[str, st
         frozenset(domain.name for domain in domains.list_domains(connection)),
         user.may_sign if user else True, user.may_encrypt if user else True, is_opened_here(connection, journey),
         {key: usable for key, (usable, _why) in judged.items()}, {key: why for key, (_usable, why) in judged.items()},
+        {mailbox.key: mailbox.active for mailbox in mailboxes.list_mailboxes(connection)},
     )
 
 
@@ -167,7 +169,12 @@ def judge_keys(connection: Connection, address: Address, at: float) -> tuple[fro
 
 
 def explain_one(journey: Journey, known: Known, recipient: Address) -> Row:
-    """Direction, decision and what would leave, for one recipient."""
+    """Direction, decision and what would leave, for one recipient; a mailbox of the archive is not decided about."""
+    if recipient.key in known.mailboxes:
+        would = "sealed into the archive mailbox" if known.mailboxes[recipient.key] else "refused: it is suspended"
+        return {
+            "recipient": str(recipient), "direction": "archive", "would": [would], "certificates": [], "decision": None,
+        }
     direction = direction_of(ours=recipient.domain in known.domains, inside=from_user(journey, known))
     decision = decide_one(journey, known, recipient, direction)
     return {

@@ -53,6 +53,7 @@ COMMANDS = (
     Command("routes", "routes", "List, set and remove the hops that mail goes to."),
     Command("users", "users", "List, add, change and remove inside people."),
     Command("logins", "logins", "List, add and remove who may sign in to send mail, and change passwords."),
+    Command("mailboxes", "mailboxes", "Create, list, suspend and delete archive mailboxes, and change passwords."),
     Command("keys", "certificates", "List, import, export, trust, issue and remove certificates and keys."),
     Command("authority", "authority", "Make or request the authority that issues to users; its revocation lists."),
     Command("rules", "rules", "Check, load, show and roll back the rules."),

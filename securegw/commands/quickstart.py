@@ -149,6 +149,8 @@ def configuration(plan: Plan) -> str:
         "portal.organisation": plan.organisation,
         "portal.certificate": "tls.pem",
         "portal.key": "tls.key",
+        "pop3.certificate": "tls.pem",
+        "pop3.key": "tls.key",
     })
 
 

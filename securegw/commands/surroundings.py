@@ -69,12 +69,13 @@ def public_key_hash(certificate_pem: bytes) -> str:
 
 
 def firewall(inside_server: str) -> tuple[Opening, ...]:
-    """The ports that a first gateway needs, and no others."""
+    """The ports that a first gateway needs, and the one that waits for its first archive mailbox."""
     _host, inside = split_hop(inside_server)
     return (
         Opening("25/tcp", "in, from the Internet", "mail for your domains"),
         Opening("25/tcp", "in, from the inside mail server", "mail of your people to the world"),
         Opening("443/tcp", "in, from the Internet", "the portal, where recipients open sealed letters"),
+        Opening("995/tcp", "in, from your archive", "mailboxes over POP3S, once [pop3] listen_tls is set"),
         Opening("25/tcp", "out, to the Internet", "delivery to other mail servers"),
         Opening(f"{inside}/tcp", f"out, to {inside_server}", "delivery to the inside mail server"),
         Opening("53/udp, 53/tcp", "out, to the name servers", "MX and address look-ups"),

@@ -14,7 +14,7 @@ from securegw.commands.actions import Actions, run_action
 from securegw.commands.arguments import address
 from securegw.commands.opening import Refusal, told
 from securegw.commands.tables import Row, moment, print_rows
-from securegw.store import people
+from securegw.store import mailboxes, people
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -65,6 +65,8 @@ def add_one(store: Store, arguments: Namespace) -> int:
     key = arguments.address.key
     if store.ask(people.get_user, key) is not None:
         raise Refusal(f"{key}: is there already")
+    if store.ask(mailboxes.get, key) is not None:
+        raise Refusal(f"{key}: is an archive mailbox; mail to it reaches nobody")
     user = people.User(address=key, created=time.time())
     store.change(told("user-added", address=key), people.add_user, changed(user, arguments))
     print(f"{key}: added")

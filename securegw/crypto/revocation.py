@@ -77,7 +77,7 @@ def make_request(name: str, *, kind: str = "rsa-3072") -> tuple[bytes, bytes]:
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_LIMIT])]))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .sign(key, _digest(key))
+        .sign(load_signing_key(key_bytes(key)), _digest(key))
     )
     return key_bytes(key), request.public_bytes(Encoding.PEM)
 

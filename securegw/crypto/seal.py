@@ -55,11 +55,20 @@ def seal(public: bytes, info: bytes, plain: bytes) -> bytes:
 
 
 def open_sealed(private: bytes, info: bytes, sealed: bytes) -> bytes:
-    key = _private_key(private)
-    try:
-        return SUITE.decrypt(sealed, key, info=info)
-    except (InvalidTag, ValueError) as problem:
-        raise SealBroken(detail=type(problem).__name__) from None
+    return PrivateKey(private).open(info, sealed)
+
+
+class PrivateKey:
+    """A private half that opens many texts: made ready once, which takes longer than to open one."""
+
+    def __init__(self, private: bytes) -> None:
+        self._key = _private_key(private)
+
+    def open(self, info: bytes, sealed: bytes) -> bytes:
+        try:
+            return SUITE.decrypt(sealed, self._key, info=info)
+        except (InvalidTag, ValueError) as problem:
+            raise SealBroken(detail=type(problem).__name__) from None
 
 
 @lru_cache(maxsize=1024)

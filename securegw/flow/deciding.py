@@ -15,6 +15,8 @@ from securegw.policy.decide import decide
 from securegw.policy.facts import Direction, Facts, gather
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from securegw.crypto.verdict import Verdict
     from securegw.mail.address import Address
     from securegw.mail.message import Message
@@ -68,6 +70,12 @@ class Case:
             signed = "none" if not verdict.signed else "good" if verdict.signed_ok else "bad"
             facts = attrs.evolve(facts, encrypted=verdict.encrypted, signed=signed)
         return decide(facts, self.rules)
+
+
+def copies(decisions: Iterable[Decision]) -> tuple[str, ...]:
+    """The mailboxes in which rules want a copy of what is sent."""
+    wanted = (each.ruling("copy") for each in decisions if each.outcome == "send")
+    return tuple(str(ruling.value) for ruling in wanted if ruling is not None and ruling.value)
 
 
 def direction_of(*, ours: bool, inside: bool) -> Direction:

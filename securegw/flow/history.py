@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from securegw.flow.treatment import Step
     from securegw.mail.address import Address
     from securegw.policy.decision import Decision
+    from securegw.store.mailboxes import Mailbox
     from securegw.store.queue import Item, Recipient
 
 KINDS = {"done": "delivered", "failed": "failed", "waiting": "deferred"}
@@ -47,6 +48,25 @@ def delivered(item: Item, recipients: Iterable[Recipient], now: float) -> Step:
     """What the next hop said about each recipient."""
     told = [_event(item, KINDS[each.state], each.address, now, {"reply": each.reply}) for each in recipients]
     return events.record_many, told
+
+
+def kept(item: Item, box: Mailbox, now: float) -> Step:
+    """That a mail was sealed into a mailbox."""
+    return events.record_many, [_event(item, "kept", box.key, now, {"mailbox": box.id})]
+
+
+def emptied(box: Mailbox, count: int, now: float) -> events.Event:
+    """That mails were deleted by who picked them up."""
+    return events.Event(
+        time=now,
+        kind="picked-up",
+        actor="mailbox",
+        trace="",
+        item="",
+        message_id="",
+        address=box.key,
+        detail={"mailbox": box.id, "deleted": count},
+    )
 
 
 def _event(item: Item, kind: str, address: str, now: float, detail: dict[str, object]) -> events.Event:

@@ -17,7 +17,7 @@ from securegw.crypto.smime import Opened
 from securegw.crypto.verdict import Verdict
 from securegw.flow import reprocess
 from securegw.flow.claims import BODY
-from securegw.flow.deciding import Case, direction_of
+from securegw.flow.deciding import Case, copies, direction_of
 from securegw.flow.dressing import Dress, dressed
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
@@ -89,7 +89,8 @@ class Incoming:
             return again + (await self._pass_on(accepted, others) if others else Treatment())
         case = await self._case(accepted, accepted.raw, inside=True)
         decisions = [(recipient, case.decide(recipient, "internal")) for recipient in recipients]
-        treatment = Treatment(also=(decided(accepted.item, decisions, self.now()),))
+        told = decided(accepted.item, decisions, self.now())
+        treatment = Treatment(also=(told,), copies=copies(decision for _, decision in decisions))
         for recipient, decision in decisions:
             if decision.outcome != "send":
                 treatment += self._not_sent(accepted, recipient, decision)
@@ -140,7 +141,8 @@ class Incoming:
             decision = case.decide(recipient, direction, verdict=sight.verdict)
             decisions.append((recipient, decision))
             treatment += await self._treat_one(accepted, sight, recipient, decision)
-        return _shared(treatment + Treatment(also=(decided(accepted.item, decisions, self.now()),)))
+        told = decided(accepted.item, decisions, self.now())
+        return _shared(treatment + Treatment(also=(told,), copies=copies(decision for _, decision in decisions)))
 
     async def _case(self, accepted: Accepted, raw: bytes, *, inside: bool) -> Case:
         rules = self.places.rules

@@ -22,7 +22,7 @@ from securegw.flow.claims import BODY
 from securegw.flow.room import Room, folder_of
 from securegw.fresh import Fresh
 from securegw.mail import message as messages
-from securegw.mail.errors import MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
+from securegw.mail.errors import MailboxSuspended, MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
 from securegw.pages.rates import network_of
 from securegw.policy.patterns import addresses_test
 from securegw.store import queue
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from securegw.accounts import Accounts
     from securegw.crypto.seal import MasterKey
+    from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
     from securegw.flow.places import Places
     from securegw.flow.recipients import Recipients
@@ -105,6 +106,7 @@ class Intake:
     workers: Work
     accounts: Accounts | None = None
     recipients: Recipients | None = None
+    archive: Archive | None = None
     room: Room = attrs.field()
     circles: Circles = attrs.field(init=False)
     logins: Fresh[Login | None] = attrs.field(init=False)
@@ -180,6 +182,10 @@ class Intake:
             raise RelayDenied
         if source.inside and ours and reprocess.is_asked(recipient):
             return
+        if ours and (box := self.places.mailbox(recipient)) is not None:
+            if not box.active:
+                raise MailboxSuspended
+            return
         if ours and self.recipients is not None:
             await self.recipients.check(recipient)
 
@@ -201,6 +207,9 @@ class Intake:
             raise MailLoop
         self.room.check(len(raw))
         complete = messages.prepend(raw, self.circles.received_line(envelope))
+        if self.archive is not None and (boxes := self.places.mailboxes_alone(envelope.recipients)):
+            await self.archive.accept(_item(envelope, complete, message.first("Message-ID") or ""), complete, boxes)
+            return envelope.trace
         entry = await self._entry(envelope, complete, message.first("Message-ID") or "")
         await self.workers.settle(self.database.write_many(queue.put, entry))
         self.room.taken(len(raw))
@@ -258,6 +267,21 @@ def source_record(envelope: Envelope) -> dict[str, object]:
 def _plain(source: Source) -> dict[str, object]:
     """A peer that hands in many mails is written down in the same words each time."""
     return attrs.asdict(source)
+
+
+def _item(envelope: Envelope, raw: bytes, message_id: str) -> queue.Item:
+    """What the history tells of a mail that never is in the queue."""
+    return queue.Item(
+        id=queue.new_id(),
+        kind="accepted",
+        trace=envelope.trace,
+        sender=str(envelope.sender) if envelope.sender else "",
+        recipients=tuple(_row(address, None) for address in envelope.recipients),
+        source=source_record(envelope),
+        size=len(raw),
+        received=envelope.received,
+        message_id=message_id[:998],
+    )
 
 
 def _row(address: Address, wish: Wishes | None) -> queue.Recipient:

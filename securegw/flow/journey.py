@@ -18,11 +18,13 @@ from securegw.mail.address import Address, parse_path
 from securegw.store import queue
 
 if TYPE_CHECKING:
+    from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
     from securegw.flow.incoming import Incoming
     from securegw.flow.outgoing import Outgoing
     from securegw.flow.places import Places
     from securegw.store.database import Database
+    from securegw.store.mailboxes import Mailbox
     from securegw.store.queue import Item
     from securegw.workers import Work
 
@@ -36,6 +38,7 @@ class Journey:
     places: Places
     outgoing: Outgoing
     incoming: Incoming
+    archive: Archive
     claims: Claims
     database: Database
     workers: Work
@@ -44,18 +47,23 @@ class Journey:
     async def treat(self, item: Item, raw: bytes) -> None:
         """Work out who gets what, commit it, and send it on."""
         accepted = take_up(item, raw)
-        ours, theirs = self._split(item)
+        boxes, ours, theirs = self._split(item)
         treatment = Treatment()
         if theirs:
             treatment += await self.outgoing.treat(accepted, theirs)
         if ours:
             treatment += await self.incoming.treat(accepted, ours)
+        if boxes or treatment.copies:
+            treatment += await self.archive.treat(accepted, boxes, treatment.copies)
         await self._commit(accepted, treatment)
 
-    def _split(self, item: Item) -> tuple[list[Address], list[Address]]:
-        addresses = [parse_path(recipient.address, utf8=True) for recipient in item.recipients]
+    def _split(self, item: Item) -> tuple[list[Mailbox], list[Address], list[Address]]:
+        """Mailboxes of the archive, people of ours, and the world."""
+        every = [parse_path(recipient.address, utf8=True) for recipient in item.recipients]
+        boxes = [box for box in map(self.places.mailbox, every) if box is not None]
+        addresses = [address for address in every if self.places.mailbox(address) is None] if boxes else every
         ours = [address for address in addresses if self.places.manages(address)]
-        return ours, [address for address in addresses if not self.places.manages(address)]
+        return boxes, ours, [address for address in addresses if not self.places.manages(address)]
 
     async def _commit(self, accepted: Accepted, treatment: Treatment) -> None:
         item = accepted.item

@@ -13,7 +13,7 @@ import attrs
 import txaio
 
 from securegw.flow.claims import BODY
-from securegw.flow.deciding import Case
+from securegw.flow.deciding import Case, copies
 from securegw.flow.history import decided, in_short
 from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
@@ -101,7 +101,7 @@ class Outgoing:
         treatment += self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
         treatment += await self._send(accepted, sends, user)
         told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
-        return attrs.evolve(treatment, also=(*treatment.also, told))
+        return attrs.evolve(treatment, also=(*treatment.also, told), copies=copies(way.decision for way in ways))
 
     async def _user(self, accepted: Accepted) -> User | None:
         """The inside user who sends, made on the first mail (S22); None for strangers and automatic senders."""

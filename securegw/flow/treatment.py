@@ -28,14 +28,23 @@ class Finished:
 
 @attrs.frozen
 class Treatment:
-    """What came of an accepted mail: recipients who get it as it is, finished mails, and steps of the same commit."""
+    """What came of an accepted mail: recipients who get it as it is, finished mails, and steps of the same commit.
+
+    ``copies`` are the mailboxes in which rules want a copy of it.
+    """
 
     stays: tuple[Recipient, ...] = ()
     finished: tuple[Finished, ...] = ()
     also: tuple[Step, ...] = ()
+    copies: tuple[str, ...] = ()
 
     def __add__(self, other: Treatment) -> Treatment:
-        return Treatment(self.stays + other.stays, self.finished + other.finished, self.also + other.also)
+        return Treatment(
+            self.stays + other.stays,
+            self.finished + other.finished,
+            self.also + other.also,
+            self.copies + other.copies,
+        )
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.mail.errors import MailError
 from securegw.portal import lists_site, portal_site
+from securegw.servers.pop3 import Pop3Factory
 from securegw.servers.smtp import SmtpFactory, smtp_factory
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
@@ -67,6 +68,14 @@ def _lists(house: House, reactor: Any) -> Any:
     return lists_site(house.revocations, house.settings.keys, reactor)
 
 
+def _pop3(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
+    own = house.settings.pop3
+    if own.certificate is None or own.key is None:
+        raise BadCertificate("[pop3] listen and listen_tls need a certificate and a key")
+    tls = _server_tls(own.certificate, own.key)
+    return Pop3Factory(house.pickup, own, tls, reactor, implicit_tls=implicit_tls)
+
+
 def _server_tls(certificate: Path, key: Path) -> ServerTLS:
     """A bad new file keeps the old certificate serving, and is told."""
     return ServerTLS(certificate, key, complain=lambda problem: log.error("TLS: {problem}", problem=str(problem)))
@@ -75,6 +84,8 @@ def _server_tls(certificate: Path, key: Path) -> ServerTLS:
 SERVERS = (
     Server("smtp", lambda settings: settings.smtp.listen, _smtp),
     Server("smtps", lambda settings: settings.smtp.listen_tls, partial(_smtp, implicit_tls=True)),
+    Server("pop3s", lambda settings: settings.pop3.listen_tls, partial(_pop3, implicit_tls=True)),
+    Server("pop3", lambda settings: settings.pop3.listen, _pop3),
     Server("portal", lambda settings: settings.portal.listen, _portal),
     Server("crl", lambda settings: settings.keys.crl_listen, _lists),
 )
@@ -89,7 +100,7 @@ class Doors(Service):
         self.house: House | None = None
         self.ports: dict[str, IListeningPort] = {}
         self.opened: Deferred[None] = Deferred()
-        self.smtp: list[SmtpFactory] = []
+        self.dismissible: list[SmtpFactory | Pop3Factory] = []
         self.clocks: list[TimerService] = []
         self.failed = False
 
@@ -113,8 +124,8 @@ class Doors(Service):
         """Open all listeners of a door and note where: a next hop that leads there would lead in a circle."""
         listens = server.listen(self.settings)
         factory = server.factory(house, self.reactor) if listens else None
-        if isinstance(factory, SmtpFactory):
-            self.smtp.append(factory)
+        if isinstance(factory, (SmtpFactory, Pop3Factory)):
+            self.dismissible.append(factory)
         for number, listen in enumerate(listens):
             port = await serverFromString(self.reactor, listen).listen(factory)
             self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port
@@ -144,7 +155,7 @@ class Doors(Service):
         for clock in self.clocks:
             await clock.stopService()
         await gatherResults([Deferred.fromCoroutine(_stop(port)) for port in self.ports.values()])
-        for factory in self.smtp:
+        for factory in self.dismissible:
             factory.dismiss()
         if self.house is not None:
             await close_rooms(self.house)

@@ -16,6 +16,7 @@ from securegw.clients.mx import Resolver
 from securegw.clients.relay import Relay
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey, load_master_key
+from securegw.flow.archive import Archive
 from securegw.flow.claims import Claims
 from securegw.flow.contents import Examiner
 from securegw.flow.delivery import Delivery
@@ -26,6 +27,7 @@ from securegw.flow.journey import Journey
 from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
+from securegw.flow.pickup import Pickup
 from securegw.flow.places import Places
 from securegw.flow.proofs import Proofs
 from securegw.flow.recipients import Recipients
@@ -36,6 +38,7 @@ from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
+from securegw.keys.mailboxes import MailboxKeys
 from securegw.keys.revocations import Revocations
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
@@ -67,6 +70,7 @@ class House:
     journey: Journey
     delivery: Delivery
     retention: Retention
+    pickup: Pickup
     relay: Any
     doors: list[Place]
 
@@ -93,6 +97,7 @@ def furnish(
     issuer = Issuer(settings.keys, database, workers, master, now)
     revocations = Revocations(settings.keys, database, workers, master, now)
     accounts = Accounts(database, master, workers, now, cost)
+    mailbox_keys = MailboxKeys(accounts=accounts, database=database, workers=workers, now=now)
     places = Places(database, workers)
     claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
     notices = Notices(own.host, own.language, texts, master, claims)
@@ -106,8 +111,10 @@ def furnish(
         workers=workers,
         clock=reactor,
     )
+    archive = Archive(places=places, database=database, workers=workers, now=now)
     intake = Intake(
         accounts=accounts,
+        archive=archive,
         recipients=recipients,
         settings=settings.intake,
         host=own.host,
@@ -160,7 +167,14 @@ def furnish(
         now=now,
     )
     journey = Journey(
-        places=places, outgoing=outgoing, incoming=incoming, claims=claims, database=database, workers=workers, now=now
+        places=places,
+        outgoing=outgoing,
+        incoming=incoming,
+        archive=archive,
+        claims=claims,
+        database=database,
+        workers=workers,
+        now=now,
     )
     delivery = Delivery(
         settings=settings.delivery,
@@ -203,6 +217,7 @@ def furnish(
             now=now,
             hours=hours,
         ),
+        Pickup(keys=mailbox_keys, claims=claims, database=database, workers=workers, clock=reactor),
         relay,
         doors,
     )

@@ -14,6 +14,7 @@ from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
 from securegw.keys.settings import KeysSettings
 from securegw.pages import PortalSettings
+from securegw.servers.pop3 import Pop3Settings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
@@ -54,6 +55,7 @@ class Settings:
     delivery: DeliverySettings = section(DeliverySettings)
     relay: RelaySettings = section(RelaySettings)
     portal: PortalSettings = section(PortalSettings)
+    pop3: Pop3Settings = section(Pop3Settings)
     retention: RetentionSettings = section(RetentionSettings)
     keys: KeysSettings = section(KeysSettings)
     workers: WorkersSettings = section(WorkersSettings)

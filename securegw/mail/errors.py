@@ -39,6 +39,12 @@ class UnknownRecipient(MailError):
     code, status, reason = 550, "5.1.1", "unknown-recipient"
 
 
+class MailboxSuspended(MailError):
+    """This mailbox is suspended and takes no mail."""
+
+    code, status, reason = 550, "5.2.1", "mailbox-suspended"
+
+
 class UnknownSender(MailError):
     """The sender is not known here."""
 
@@ -109,6 +115,12 @@ class StoreBusy(Later):
     """The message could not be stored now; please try again."""
 
     code, status, reason = 451, "4.3.0", "store-busy"
+
+
+class MailboxInUse(Later):
+    """Another session has this mailbox open."""
+
+    code, status, reason = 450, "4.2.1", "mailbox-in-use"
 
 
 class DiskFull(Later):

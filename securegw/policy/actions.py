@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from securegw.mail.address import parse_address
+from securegw.mail.errors import BadAddress
 from securegw.policy.decision import Value
 from securegw.policy.vocabulary import Vocabulary
 
@@ -97,6 +99,18 @@ def _sentence(value: object, vocabulary: Vocabulary) -> Value:
     return read_text(value)
 
 
+def _mailbox(value: object, methods: Sequence[str]) -> Value:
+    """The folded address of a mailbox; whether it is there is seen when a mail is to be copied."""
+    if value is False:
+        return False
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is neither an address nor false")
+    try:
+        return parse_address(value).key
+    except BadAddress:
+        raise ValueError(f"{value!r} is not an address") from None
+
+
 def read_text(value: object) -> str:
     """A text that may stand in a notice, a log line or a header field: one printable line."""
     if not isinstance(value, str) or not value.strip():
@@ -181,6 +195,13 @@ ACTIONS: tuple[Action, ...] = (
         wanted="true or false",
         sentence="Write it into the subject too, in front.",
         read=_switch,
+        fallback=dict.fromkeys(_EVERYWHERE, False),
+    ),
+    Action(
+        name="copy",
+        wanted='the address of an archive mailbox, or false: "no copy by the rules below"',
+        sentence="Keep a copy in this archive mailbox, as the mail came in; without the mailbox the mail waits.",
+        read=_mailbox,
         fallback=dict.fromkeys(_EVERYWHERE, False),
     ),
 )

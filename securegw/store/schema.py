@@ -207,6 +207,56 @@ websession = Table(
     Column("seen", Double, nullable=False, index=True),
 )
 
+# Without its tenant in the key: who fetches mail says an address and nothing else.
+mailbox = Table(
+    "mailbox",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _tenant(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("address", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("unpack", Boolean, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    _time("created"),
+)
+
+# The number is the order of arrival; AUTOINCREMENT, so that no number comes back.
+kept = Table(
+    "kept",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("mailbox", String(32), ForeignKey("mailbox.id", ondelete="CASCADE"), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    _time("received"),
+    Index(None, "mailbox", "number"),
+    sqlite_autoincrement=True,
+)
+
+kept_part = Table(
+    "kept_part",
+    metadata,
+    Column("mail", String(32), ForeignKey("kept.id", ondelete="CASCADE"), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("bytes", LargeBinary, nullable=False),
+)
+
+# Who has a mailbox open: one session of POP3 (token) of one node's session, and only as long as that is alive.
+lease = Table(
+    "lease",
+    metadata,
+    Column("mailbox", String(32), ForeignKey("mailbox.id", ondelete="CASCADE"), primary_key=True),
+    Column("session", BigInteger, nullable=False),
+    Column("token", String(32), nullable=False),
+    _time("taken"),
+)
+
 held = Table(
     "held",
     metadata,

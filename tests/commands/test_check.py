@@ -110,7 +110,8 @@ def test_all_that_is_wrong_around_it_is_told_at_once(run: Run, config: Path) -> 
     assert "0600" in ran.err
     assert "smtp: " in ran.err
     assert "portal: " in ran.err
-    assert len(ran.err.splitlines()) == 4
+    assert "pop3: " in ran.err
+    assert len(ran.err.splitlines()) == 5
     assert "Traceback" not in ran.err
 
 
@@ -141,6 +142,17 @@ def test_the_key_of_another_certificate(run: Run, config: Path, tmp_path: Path) 
     assert run("quickstart", "gw.example.org", "--dir", other).code == 0
     shutil.copy(other / "tls.key", config.parent / "tls.key")
     assert "no certificate with its private key" in run("check", "--config", config).err
+
+
+def test_a_pop3_door_without_a_certificate(run: Run, config: Path) -> None:
+    text = config.read_text()
+    head, pop3, rest = text.partition("[pop3]")
+    for name in ("certificate", "key"):
+        rest = rest.replace(f'{name} = "tls.{"pem" if name == "certificate" else "key"}"', "", 1)
+    config.write_text(f'{head}{pop3}\nlisten = ["tcp:110"]\n{rest.replace("listen = []", "", 1)}')
+    ran = run("check", "--config", config)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "pop3: listen and listen_tls need a certificate and a key" in ran.err
 
 
 def test_mistakes_of_ours_pass_through() -> None:

@@ -135,12 +135,14 @@ def test_it_goes_on_running_and_writes_demo_json(demos: tuple[Played, Played]) -
     process, folder = demos[1].process, demos[1].folder
     try:
         record = wait_for_record(process, folder / "demo.json")
-        for name in ("smtp", "portal"):
+        for name in ("smtp", "portal", "pop3s"):
             place = record["listeners"][name]
             socket.create_connection((place["host"], place["port"]), timeout=10).close()
         people = {person["address"]: person for person in record["people"]}
         assert people["ann@inside.test"]["side"] == "inside"
         assert len(people["bob@outside.test"]["password"]) >= 15
+        [archive] = record["mailboxes"]
+        assert archive["address"] == "archive@inside.test" and len(archive["password"]) == 35
         assert Path(people["carol@partner.test"]["certificate"]).read_text().startswith("-----BEGIN CERTIFICATE")
         assert Path(record["ca_file"]).exists()
         assert Path(record["config"]).exists()
@@ -260,7 +262,7 @@ def test_ports_fall_back_when_the_friendly_ones_are_taken() -> None:
         ports = ground.choose_ports()
 
     assert ports.smtp != ground.FRIENDLY["smtp"]
-    assert len({ports.smtp, ports.portal, ports.inside, ports.outside}) == 4
+    assert len({ports.smtp, ports.portal, ports.pop3s, ports.inside, ports.outside}) == 5
 
 
 def test_people_and_papers_are_made_once(tmp_path: Path) -> None:

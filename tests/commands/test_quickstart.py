@@ -67,7 +67,7 @@ def test_it_prints_dns_firewall_and_three_commands(run: Run, tmp_path: Path) -> 
         "example.org. IN MX 10 gw.example.org.", 'example.org. IN TXT "v=spf1 mx -all"', "._domainkey.example.org.",
         "_mta-sts.example.org. IN TXT", "version: STSv1", "_dmarc.example.org.",
         f"_25._tcp.gw.example.org. IN TLSA 3 1 1 {hashlib.sha256(key).hexdigest()}",
-        "PORT", "DIRECTION", "WHY", "25/tcp", "443/tcp", "10025/tcp", "53/udp",
+        "PORT", "DIRECTION", "WHY", "25/tcp", "443/tcp", "995/tcp", "10025/tcp", "53/udp",
         "1. securegw check", "2. twistd -n securegw", "3. securegw",
     ):
         assert words in out

@@ -299,6 +299,7 @@ def test_the_first_rule_that_speaks_decides_each_aspect(outgoing) -> None:
         "strip": ("", ()),
         "banner": ("", False),
         "signature": ("", "keep"),
+        "copy": ("", False),
     }
     assert decision.tag and decision.sign and decision.method == "carrier"
 

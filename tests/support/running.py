@@ -262,6 +262,8 @@ def configuration(smtp: int, portal: int, more: Mapping[str, Mapping[str, object
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, (bool, int, float)) else f'"{value}"'
 
 

@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING
 import attrs
 
 from securegw.commands.demo.people import INSIDE, Papers, Person
+from securegw.commands.mailboxes import new_mailbox
 from securegw.commands.opening import Store, master_key, open_database, read_settings, told, write_secret
+from securegw.commands.passwords import new_password
 from securegw.crypto import authority, seal
 from securegw.crypto.certificate import read_certificates
 from securegw.keys.issue import authority_row, held
-from securegw.store import domains, keystore, people
+from securegw.mail.address import parse_address
+from securegw.store import domains, keystore, mailboxes, people
 
 if TYPE_CHECKING:
     from securegw.gateway import Settings
 
 HOST = "gw.inside.test"
 DOMAIN = "inside.test"
-FRIENDLY = {"smtp": 2525, "portal": 8443, "inside": 2526, "outside": 2527}
+FRIENDLY = {"smtp": 2525, "portal": 8443, "pop3s": 8995, "inside": 2526, "outside": 2527}
 STEPS = range(0, 100, 10)  # 2535 is as good when another demo has 2525
+ARCHIVE = "archive@inside.test"
 
 # Only 127.0.0.1 is inside: whoever comes from another address of the loopback is a stranger to the gateway.
 CONFIGURATION = """\
@@ -59,6 +63,11 @@ url = "https://localhost:{portal}"
 certificate = {certificate}
 key = {key}
 organisation = "Inside Hospital"
+
+[pop3]
+listen_tls = ["tcp:{pop3s}:interface=127.0.0.1"]
+certificate = {certificate}
+key = {key}
 """
 STRANGER = "127.0.0.2"
 _marks: list[socket.socket] = []  # as long as this process lives
@@ -70,6 +79,7 @@ class Ports:
 
     smtp: int
     portal: int
+    pop3s: int
     inside: int
     outside: int
 
@@ -114,6 +124,7 @@ def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
         key=_toml(papers.tls_key),
         smtp=ports.smtp,
         portal=ports.portal,
+        pop3s=ports.pop3s,
     )
     write_secret(file, text.encode())
     return file
@@ -144,6 +155,19 @@ def furnish(config: Path, papers: Papers, cast: Mapping[str, Person], ports: Por
         if store.ask(keystore.authority) is None:
             _add_keys(store, papers, cast["ann"])
     return settings
+
+
+def archive_password(config: Path, folder: Path) -> str:
+    """Make (once) the archive mailbox; its password lies open beside the others of the demo."""
+    file = folder / "people" / "archive.password"
+    with open_database(read_settings(config)) as database:
+        if database.read(mailboxes.get, ARCHIVE).result() is None:
+            password = new_password()
+            box = new_mailbox(parse_address(ARCHIVE), password, name="Archive", description="for the record")
+            file.unlink(missing_ok=True)
+            write_secret(file, password.encode())
+            database.write(mailboxes.add, box).result()
+    return file.read_text("utf-8")
 
 
 def _route(store: Store, ports: Ports) -> None:

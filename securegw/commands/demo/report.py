@@ -11,6 +11,7 @@ from typing import TextIO
 
 import attrs
 
+from securegw.commands.demo.mailbox import Archive
 from securegw.commands.demo.people import Papers, Person
 
 
@@ -44,11 +45,13 @@ def write_record(
     people: Iterable[Person],
     papers: Papers,
     config: Path,
+    archive: Archive,
 ) -> Path:
     """demo.json: complete or not there at all, so that a script may wait for it."""
     record = {
         "listeners": {name: {"host": host, "port": port} for name, (host, port) in listeners.items()},
         "people": [person.as_record() for person in people],
+        "mailboxes": [archive.as_record()],
         "ca_file": str(papers.ca_file),
         "config": str(config),
         "pid": os.getpid(),
@@ -66,6 +69,7 @@ def addresses(
     people: Mapping[str, Person],
     stranger: str,
     carrier: str,
+    archive: Archive,
 ) -> list[str]:
     """What a person can try now."""
     smtp_host, smtp = listeners["smtp"]
@@ -79,6 +83,7 @@ def addresses(
         f"  portal   https://localhost:{portal}",
         f"  letter   {folder / carrier} (open it in a browser)",
         f"           as {bob.address}, password: {bob.password}",
+        f"  archive  POP3S on localhost:{archive.port}, as {archive.address}, password: {archive.password}",
         f"  trust    {folder / 'ca.pem'} (the portal's authority, for your browser)",
         "",
         "  Maildirs:",

@@ -21,8 +21,9 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
-from securegw.commands.demo import certificates, ground, letters, troubles
+from securegw.commands.demo import archive, certificates, ground, letters, troubles
 from securegw.commands.demo.browser import Browser
+from securegw.commands.demo.mailbox import Archive
 from securegw.commands.demo.people import INSIDE, OUTSIDE, Papers, Person, maildirs, make_papers, make_people
 from securegw.commands.demo.post import Post
 from securegw.commands.demo.report import Reporter, addresses, write_record
@@ -33,7 +34,7 @@ from securegw.commands.opening import Refusal
 if TYPE_CHECKING:
     from securegw.gateway import Gateway
 
-STORY = (*letters.STEPS, *certificates.STEPS, *troubles.STEPS)
+STORY = (*letters.STEPS, *certificates.STEPS, *troubles.STEPS, *archive.STEPS)
 PLAYED = "story.played"
 LOG = "securegw.log"
 CARRIER = "letter-for-bob.html"
@@ -50,6 +51,7 @@ class Stage:
     gateway: Gateway
     servers: Mapping[str, MailServer]
     whole: MultiService
+    archive: Archive
 
     @property
     def listeners(self) -> dict[str, tuple[str, int]]:
@@ -59,7 +61,7 @@ class Stage:
 
     def scene(self) -> Scene:
         post = Post(self.listeners["smtp"][1], self.papers.ca_file, ground.STRANGER)
-        return Scene(self.people, self.papers, post, Browser(self.papers.ca_file), self._ask)
+        return Scene(self.people, self.papers, post, Browser(self.papers.ca_file), self._ask, archive=self.archive)
 
     def _ask(self, question: Any, **named: Any) -> Any:
         return self.gateway.house.database.read(question, **named).result(30)
@@ -101,7 +103,8 @@ def set_up(folder: Path, reactor: Any) -> Stage:
     whole = MultiService()
     for service in (*servers.values(), built.service):
         service.setServiceParent(whole)
-    return Stage(folder, papers, people, config, built, servers, whole)
+    kept = Archive(ground.ARCHIVE, ground.archive_password(config, folder), ports.pop3s, papers.ca_file)
+    return Stage(folder, papers, people, config, built, servers, whole, kept)
 
 
 def _run(reactor: Any, stage: Stage, reporter: Reporter, *, check: bool) -> int:
@@ -133,7 +136,7 @@ def _run(reactor: Any, stage: Stage, reporter: Reporter, *, check: bool) -> int:
 
 async def _play(stage: Stage, reporter: Reporter) -> bool:
     await stage.gateway.opened
-    write_record(stage.folder, stage.listeners, stage.people.values(), stage.papers, stage.config)
+    write_record(stage.folder, stage.listeners, stage.people.values(), stage.papers, stage.config, stage.archive)
     good = True
     if (stage.folder / PLAYED).exists():
         reporter.say("The story was played in this folder before; its mails are in the Maildirs.\n")
@@ -149,7 +152,7 @@ async def _play(stage: Stage, reporter: Reporter) -> bool:
 
 def _invite(stage: Stage, reporter: Reporter) -> None:
     reporter.say()
-    for line in addresses(stage.folder, stage.listeners, stage.people, ground.STRANGER, CARRIER):
+    for line in addresses(stage.folder, stage.listeners, stage.people, ground.STRANGER, CARRIER, stage.archive):
         reporter.say(line)
 
 

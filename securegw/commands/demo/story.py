@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from securegw.commands.demo.browser import Browser, Page, Surprise
+from securegw.commands.demo.mailbox import Archive
 from securegw.commands.demo.people import Papers, Person
 from securegw.commands.demo.post import Inboxes, Post
 from securegw.commands.demo.report import Reporter
@@ -34,6 +35,7 @@ class Scene:
     thread: str = ""
     ann_certificate: bytes = b""
     ann_reads_gcm: bool = False
+    archive: Archive | None = None
 
     @property
     def ann(self) -> Person:
