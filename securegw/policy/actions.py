@@ -99,7 +99,7 @@ def _sentence(value: object, vocabulary: Vocabulary) -> Value:
     return read_text(value)
 
 
-def _mailbox(value: object, methods: Sequence[str]) -> Value:
+def _mailbox(value: object, vocabulary: Vocabulary) -> Value:
     """The folded address of a mailbox; whether it is there is seen when a mail is to be copied."""
     if value is False:
         return False
