@@ -33,6 +33,7 @@ from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
+from securegw.keys.published import Published
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
 from securegw.tls import ClientTLS
@@ -50,6 +51,7 @@ class House:
     places: Places
     claims: Claims
     keyring: Keyring
+    published: Published
     issuer: Issuer
     accounts: Accounts
     park: Park
@@ -170,6 +172,7 @@ def furnish(
         places,
         claims,
         keyring,
+        Published(database, workers, now, lambda: places.picture.domains, expired=settings.ldap.expired),
         issuer,
         accounts,
         park,

@@ -13,6 +13,7 @@ from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
 from securegw.pages import PortalSettings
+from securegw.servers.ldap_settings import LdapSettings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
@@ -53,6 +54,7 @@ class Settings:
     delivery: DeliverySettings = section(DeliverySettings)
     relay: RelaySettings = section(RelaySettings)
     portal: PortalSettings = section(PortalSettings)
+    ldap: LdapSettings = section(LdapSettings)
     retention: RetentionSettings = section(RetentionSettings)
     workers: WorkersSettings = section(WorkersSettings)
     log: LogSettings = section(LogSettings)

@@ -226,6 +226,17 @@ held = Table(
     Index(None, "tenant", "fingerprint"),
 )
 
+# Of which address a certificate or key was added, removed or judged anew: who keeps prepared answers reads it.
+# AUTOINCREMENT: a number that was read must never come back.
+keychange = Table(
+    "keychange",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _tenant(),
+    Column("address", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 rulebook = Table(
     "rulebook",
     metadata,
