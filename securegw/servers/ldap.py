@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ITCPTransport,
 )
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -138,6 +139,7 @@ class LdapConnection(protocol.Protocol):
         self._network = network
         self._known = known
         self._counted = self._gone = False
+        self._send: Callable[[bytes], object] | None = None
         self._dialogue = LdapDialogue(
             door.bounds, door.quick, door.clock.seconds, lambda: door.rate.allows(network), known=known
         )
@@ -158,6 +160,8 @@ class LdapConnection(protocol.Protocol):
         if door.implicit_tls:
             self._dialogue.secured()
             self.transport.startTLS(door.tls)
+        else:
+            self._send_directly()
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -181,7 +185,13 @@ class LdapConnection(protocol.Protocol):
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
+        """All that waited has been sent."""
+        self._send_directly()
         self.transport.resumeProducing()
+
+    def _send_directly(self) -> None:
+        if isinstance(self.transport, Connection) and not self._dialogue.secure:
+            self._send = self.transport.writeSomeData
 
     def stopProducing(self) -> None:
         """The transport is done; ``connectionLost`` follows."""
@@ -210,7 +220,7 @@ class LdapConnection(protocol.Protocol):
     def _perform(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Send):
-                self.transport.write(event.data)
+                self._write(event.data)
             elif isinstance(event, Ask):
                 self._ask(event)
             elif isinstance(event, StartTLS):
@@ -221,7 +231,18 @@ class LdapConnection(protocol.Protocol):
             self._dialogue.quick_answers = 0
             self._door.quickly_found.inc(answers)
 
+    def _write(self, data: bytes) -> None:
+        """To the socket at once as long as it takes everything: that saves the reactor a turn for each answer."""
+        if self._send is not None:
+            sent = self._send(data)
+            if sent == len(data):
+                return
+            self._send = None
+            data = data[sent:] if isinstance(sent, int) else data
+        self.transport.write(data)
+
     def _start_tls(self) -> None:
+        self._send = None
         self.transport.startTLS(self._door.tls)
         self._dialogue.secured()
 
