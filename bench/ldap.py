@@ -49,9 +49,9 @@ LOADS = {
     "a new connection for each search, 10 at once": Load(10, 20_000, new=True),
 }
 WORDS = (
-    "Searches a second for the certificate of one address of {entries:,}, over the loopback. slapd has an index on mail "
-    "and uses both cores; the gateway answers in one thread, with everything else that a gateway does waiting beside it. "
-    "Memory is that of the whole process. ``python -m bench.ldap`` repeats this."
+    "Searches a second for the certificate of one address of {entries:,}, over the loopback. slapd has an index on "
+    "mail and uses both cores; the gateway answers in one thread, and its memory is that of the whole gateway. "
+    "``python -m bench.ldap`` repeats this."
 )
 
 

@@ -52,7 +52,8 @@ def slapd(people: Iterable[tuple[str, bytes]]) -> Iterator[Server]:
         (folder / "slapd.conf").write_text(CONFIGURATION.format(root=str(root).rstrip("/"), folder=folder))
         _fill(root, folder, people)
         port = free_port()
-        command = [_program(root, PROGRAM), "-f", str(folder / "slapd.conf"), "-h", f"ldap://127.0.0.1:{port}", "-d", "0"]
+        words = ["-f", str(folder / "slapd.conf"), "-h", f"ldap://127.0.0.1:{port}", "-d", "0"]
+        command = [_program(root, PROGRAM), *words]
         process = subprocess.Popen(command, env=_environment(root))
         try:
             wait_for_port(port, alive=lambda: process.poll() is None)

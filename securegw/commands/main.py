@@ -54,6 +54,7 @@ COMMANDS = (
     Command("users", "users", "List, add, change and remove inside people."),
     Command("logins", "logins", "List, add and remove who may sign in to send mail, and change passwords."),
     Command("keys", "certificates", "List, import, export, trust, issue and remove certificates and keys."),
+    Command("pgpkeys", "pgpkeys", "List, import and remove OpenPGP public keys, which the keyserver hands out."),
     Command("rules", "rules", "Check, load, show and roll back the rules."),
     Command("queue", "queue", "List, show, hold, release, retry and delete waiting mail."),
     Command("history", "history", "Print what happened to a mail or an address."),

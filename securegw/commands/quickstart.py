@@ -149,6 +149,13 @@ def configuration(plan: Plan) -> str:
         "portal.organisation": plan.organisation,
         "portal.certificate": "tls.pem",
         "portal.key": "tls.key",
+        "ldap.inside": ["tcp:387", "tcp:388", "tcp:389"],
+        "ldap.inside_tls": ["tcp:635"],
+        "ldap.outside": ["tcp:1389"],
+        "ldap.outside_tls": ["tcp:1636"],
+        "ldap.certificate": "tls.pem",
+        "ldap.key": "tls.key",
+        "ldap.networks": relay_networks(plan.inside_server),
     })
 
 

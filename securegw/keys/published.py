@@ -13,9 +13,11 @@ import attrs
 from cryptography.x509.oid import NameOID
 
 from securegw.crypto.certificate import load, read_certificate
+from securegw.crypto.pgp_outline import key_id, to_armor
 from securegw.keys.trust import may_encrypt_to
 from securegw.mail.address import parse_address
-from securegw.store import keychanges, keystore, people
+from securegw.store import keychanges, keystore, people, pgpkeys
+from securegw.store.pgpkeys import PgpKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from securegw.mail.address import Address
     from securegw.store.database import Database
     from securegw.workers import Work
+
+__all__ = ["LOOK", "Entry", "PgpKey", "Published", "Shelf", "armored", "number_of"]
 
 T = TypeVar("T")
 
@@ -167,6 +171,21 @@ class Published:
         nothing = self.now() + AGAIN
         return {key: made.get(key) or Entry(key, nothing) for key in keys}
 
+    async def pgp_keys(self, names: Collection[str], ours: bool) -> list[PgpKey]:
+        """The OpenPGP keys of this side with one of these names: address keys, 0xNUMBER."""
+        found = await self.workers.settle(self.database.read(pgpkeys.find, sorted(names)))
+        return [key for key in found if self._may_tell(key, ours)]
+
+    async def search_pgp(self, text: str, limit: int, ours: bool) -> list[PgpKey]:
+        """The OpenPGP keys of this side with a text in a user ID or name."""
+        found = await self.workers.settle(self.database.read(pgpkeys.search, text, limit=limit))
+        return [key for key in found if self._may_tell(key, ours)]
+
+    def _may_tell(self, key: PgpKey, ours: bool) -> bool:
+        """A key with one of our addresses is ours, whatever other addresses are in it."""
+        is_ours = any(self.belongs(address, True) for address in key.addresses)
+        return is_ours is ours and (self._expired or key.expires is None or self.now() < key.expires)
+
     async def addresses(self, text: str, after: str, limit: int, ours: bool) -> tuple[list[str], str]:
         """Keys of this side with a text in them, and the last key looked at, "" if there are no more."""
         keys = await self.workers.settle(
@@ -220,3 +239,13 @@ def _names(der: bytes) -> tuple[str, str, str]:
     found = [subject.get_attributes_for_oid(oid) for oid in (NameOID.COMMON_NAME, NameOID.GIVEN_NAME, NameOID.SURNAME)]
     cn, given, surname = (str(one[0].value) if one else "" for one in found)
     return cn, given, surname
+
+
+def armored(key: PgpKey) -> bytes:
+    """An OpenPGP key as text."""
+    return to_armor(key.key)
+
+
+def number_of(fingerprint: str) -> str:
+    """The key ID of an OpenPGP fingerprint."""
+    return key_id(fingerprint)

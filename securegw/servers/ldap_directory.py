@@ -17,6 +17,7 @@ from securegw.servers import ldap_replies as replies
 from securegw.servers.ldap_entries import Person, Shown, encode, prepare_person
 from securegw.servers.ldap_filters import Filter, address_key, fits, fold, texts, whom
 from securegw.servers.ldap_names import matched_name
+from securegw.servers.ldap_pgp import asks_for_keys, describe_key
 from securegw.servers.ldap_requests import Compare, Search
 from securegw.servers.ldap_root import Self
 from securegw.servers.ldap_settings import LdapSettings
@@ -44,6 +45,8 @@ class Directory:
 
     def __init__(self, published: Published, settings: LdapSettings, *, ours: bool, start_tls: bool) -> None:
         self.settings = settings
+        self._published = published
+        self._ours = ours
         self.shelf: Shelf[Person] = published.shelf(ours=ours, prepare=prepare_person)
         self._self = Self(settings.base, start_tls)
 
@@ -65,7 +68,8 @@ class Directory:
         if named is not None and len(named) > MOST_NAMED:
             return Outcome((), replies.ADMIN_LIMIT_EXCEEDED, "Please ask for fewer addresses")
         wanted = min(most, search.size or most)
-        found = await self._find(named) if named is not None else await self._look_through(search.filter, wanted)
+        find = self._find_keys if asks_for_keys(search.filter) else self._find_people
+        found = await find(search.filter, named, wanted)
         good = [entry for entry in found if fits(search.filter, entry.values())]
         below = base or self.settings.base.encode()
         entries = tuple(encode(entry, below, search.selection, search.types_only) for entry in good[:wanted])
@@ -90,7 +94,17 @@ class Directory:
         key = address_key(value) if matched_name(kind) == "mail" else None
         return (await self.shelf.find(parse_address(key)) if key else None), rest.encode()
 
-    async def _find(self, named: frozenset[str]) -> Found:
+    async def _find_keys(self, filter: Filter, named: frozenset[str] | None, wanted: int) -> Found:
+        if named is not None:
+            keys = await self._published.pgp_keys(named, self._ours)
+        else:
+            some = sorted(texts(filter))[0]
+            keys = await self._published.search_pgp(some, wanted + 1, self._ours)
+        return [describe_key(key) for key in keys]
+
+    async def _find_people(self, filter: Filter, named: frozenset[str] | None, wanted: int) -> Found:
+        if named is None:
+            return await self._look_through(filter, wanted)
         found = [await self.shelf.find(parse_address(key)) for key in sorted(named) if not key.startswith("0x")]
         return [entry for entry in found if entry is not None]
 

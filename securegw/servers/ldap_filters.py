@@ -240,3 +240,15 @@ def texts(filter: Filter) -> frozenset[str]:
         case Parts(name, first, between, last) if name in NAMES:
             return frozenset({max((first, *between, last), key=len).strip()})
     return frozenset({""})
+
+
+def names_in(filter: Filter) -> frozenset[str]:
+    """All attributes that a filter names."""
+    match filter:
+        case All(members) | Any_(members):
+            return frozenset[str]().union(*map(names_in, members))
+        case Not(member):
+            return names_in(member)
+        case Equal(name) | Parts(name) | Present(name):
+            return frozenset({name})
+    return frozenset()

@@ -237,6 +237,30 @@ keychange = Table(
     sqlite_autoincrement=True,
 )
 
+pgpkey = Table(
+    "pgpkey",
+    metadata,
+    _tenant(primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+    Column("subkeys", JSON, nullable=False),
+    Column("user_ids", JSON, nullable=False),
+    Column("addresses", JSON, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("bits", Integer, nullable=False),
+    _time("created"),
+    _time("expires", nullable=True),
+    _time("added"),
+)
+
+pgpname = Table(
+    "pgpname",
+    metadata,
+    _tenant(primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+)
+
 rulebook = Table(
     "rulebook",
     metadata,

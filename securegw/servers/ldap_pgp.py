@@ -1,0 +1,44 @@
+"""OpenPGP keys as entries of GnuPG's schema for LDAP keyservers (doc/ldap in GnuPG's sources; its dirmngr asks so)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from securegw.keys.published import PgpKey, armored, number_of
+from securegw.servers.ldap_entries import Described
+from securegw.servers.ldap_filters import Filter, names_in
+
+
+def describe_key(key: PgpKey) -> Described:
+    """The entry of one key."""
+    number = number_of(key.fingerprint)
+    subkeys = tuple(number_of(each).encode() for each in key.subkeys)
+    shown = {
+        "objectClass": (b"top", b"pgpKeyInfo"),
+        "pgpCertID": (number.encode(),),
+        "pgpKeyID": (number[-8:].encode(),),
+        "pgpSubKeyID": subkeys,
+        "gpgFingerprint": (key.fingerprint.encode(),),
+        "gpgSubFingerprint": tuple(each.encode() for each in key.subkeys),
+        "pgpUserID": tuple(each.encode() for each in key.user_ids),
+        "gpgMailbox": tuple(each.encode() for each in key.addresses),
+        "pgpKeyType": (key.kind.encode(),),
+        "pgpKeySize": (b"%05d" % key.bits,),
+        "pgpKeyCreateTime": (_time(key.created),),
+        "pgpKeyExpireTime": (_time(key.expires),) if key.expires is not None else (),
+        "pgpRevoked": (b"0",),
+        "pgpDisabled": (b"0",),
+        "pgpKey": (armored(key),),
+    }
+    present = {name: values for name, values in shown.items() if values}
+    name = b"gpgFingerprint=" + key.fingerprint.encode()
+    return Described(name, present, {"modifyTimestamp": (_time(key.added),)}, below=True)
+
+
+def asks_for_keys(filter: Filter) -> bool:
+    """Whether a filter speaks of what only OpenPGP keys have."""
+    return any(name.startswith(("pgp", "gpg")) for name in names_in(filter))
+
+
+def _time(at: float) -> bytes:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M%SZ").encode()
