@@ -149,13 +149,15 @@ class Described:
     shown: Mapping[str, tuple[bytes, ...]] = attrs.field(factory=dict)
     operational: Mapping[str, tuple[bytes, ...]] = attrs.field(factory=dict)
     below: bool = False  # the name goes on with the base of the search
+    found_by: Values = attrs.field(factory=dict)  # more values that filters may name
 
     def name(self, base: bytes) -> bytes:
         return self.dn + b"," + base if self.below and base else self.dn
 
     def values(self) -> Values:
         every = {**self.shown, **self.operational}
-        return {name.lower(): tuple(fold(value) for value in values) for name, values in every.items()}
+        found = {name.lower(): tuple(fold(value) for value in values) for name, values in every.items()}
+        return found | {name: found.get(name, ()) + values for name, values in self.found_by.items()}
 
     def attributes(self, selection: Selection, types_only: bool) -> bytes:
         mine = [(name, values, False) for name, values in self.shown.items()]

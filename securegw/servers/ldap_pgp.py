@@ -32,7 +32,8 @@ def describe_key(key: PgpKey) -> Described:
     }
     present = {name: values for name, values in shown.items() if values}
     name = b"gpgFingerprint=" + key.fingerprint.encode()
-    return Described(name, present, {"modifyTimestamp": (_time(key.added),)}, below=True)
+    found_by = {"pgpuserid": key.addresses}  # some ask for the address alone
+    return Described(name, present, {"modifyTimestamp": (_time(key.added),)}, below=True, found_by=found_by)
 
 
 def asks_for_keys(filter: Filter) -> bool:
