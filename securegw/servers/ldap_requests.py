@@ -5,13 +5,13 @@ RFC 4511 4.1.1 (message), 4.2 (bind), 4.5.1 (search), 4.10 (compare), 4.11 (aban
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import attrs
 from ldaptor.protocols import pureber, pureldap
 
-from securegw.servers.ldap_ber import Broken, TooDeep, check, element
+from securegw.servers.ldap_ber import Broken, TooDeep, check, element, tlv
 from securegw.servers.ldap_filters import Filter, read_filter
 from securegw.servers.ldap_names import Selection, read_selection
 
@@ -19,16 +19,32 @@ PAGES = "1.2.840.113556.1.4.319"
 # Known, and changing nothing here: there are no referrals, no subentries and no other domains.
 HARMLESS = {"2.16.840.1.113730.3.4.2", "1.3.6.1.4.1.4203.1.10.1", "1.2.840.113556.1.4.1339"}
 
+
+class _Known(pureber.BERDecoderContext):  # type: ignore[misc]
+    """The last of ldaptor's contexts to be asked: without it, what nobody knows is printed and left out."""
+
+    def lookup_id(self, id: int) -> Any:
+        found = super().lookup_id(id)
+        if found is None:
+            raise Broken("an element that is not known")
+        return found
+
+
+_OPERATIONS = pureldap.LDAPBERDecoderContext(fallback=_Known())
 _DECODER = pureldap.LDAPBERDecoderContext_TopLevel(
-    inherit=pureldap.LDAPBERDecoderContext_LDAPMessage(
-        fallback=pureldap.LDAPBERDecoderContext(fallback=pureber.BERDecoderContext()),
-        inherit=pureldap.LDAPBERDecoderContext(fallback=pureber.BERDecoderContext()),
-    )
+    inherit=pureldap.LDAPBERDecoderContext_LDAPMessage(fallback=_OPERATIONS, inherit=_OPERATIONS)
 )
 
 # The tag of each request, and that of its answer.
 SEARCH, BIND, UNBIND, ABANDON, EXTENDED, COMPARE = 0x63, 0x60, 0x42, 0x50, 0x77, 0x6E
 ANSWERS = {SEARCH: 0x65, BIND: 0x61, EXTENDED: 0x78, COMPARE: 0x6F, 0x66: 0x67, 0x68: 0x69, 0x4A: 0x6B, 0x6C: 0x6D}
+
+
+@attrs.frozen
+class Control:
+    kind: str
+    critical: bool
+    value: bytes
 
 
 @attrs.frozen
@@ -121,7 +137,9 @@ def read_message(message: bytes) -> Message:
         raise Broken("an operation that does not exist")
     try:
         check(message)
-        request = _read_request(message, tag)
+        _, behind = element(message, at, end)
+        controls = tuple(_controls(message, behind, end))
+        request = _read_request(tlv(b"\x30", message[start:behind]), tag, controls)
     except TooDeep:
         if tag not in ANSWERS:
             raise Broken("nested too deep") from None
@@ -129,25 +147,54 @@ def read_message(message: bytes) -> Message:
     return Message(number, raw, tag, request)
 
 
-def _read_request(message: bytes, tag: int) -> Request:
+def _read_request(message: bytes, tag: int, controls: tuple[Control, ...]) -> Request:
+    """``message`` is one without controls."""
     if tag in (0x66, 0x68, 0x4A, 0x6C):
         return Write()
     if tag == UNBIND:
         return Unbind()
     try:
         decoded, _ = pureber.berDecodeObject(_DECODER, message)
-        critical = [kind for kind, must, _ in _controls(decoded) if must and kind not in HARMLESS | {PAGES}]
-        if critical and tag in ANSWERS:
-            return Unanswerable(12, "This control is not known here")
-        return _READERS[tag](decoded)
+        request = _READERS[tag](decoded)
     except (TooDeep, Broken):
         raise
     except Exception:  # ldaptor has many ways to say that it does not understand, assertions among them
         raise Broken("a request that cannot be read") from None
+    if tag in ANSWERS and any(each.critical and each.kind not in HARMLESS | {PAGES} for each in controls):
+        return Unanswerable(12, "This control is not known here")
+    if isinstance(request, Search):
+        page = next((_read_page(each.value) for each in controls if each.kind == PAGES), None)
+        return attrs.evolve(request, page=page)
+    return request
 
 
-def _controls(decoded: Any) -> list[tuple[str, bool, bytes]]:
-    return [(_text(kind), bool(must), value or b"") for kind, must, value in decoded.controls or ()]
+def _controls(message: bytes, at: int, end: int) -> Iterator[Control]:
+    """What stands behind the request (RFC 4511 4.1.11); ldaptor would print what it does not know there."""
+    if at == end:
+        return
+    if message[at] != 0xA0:
+        raise Broken("an element that is not known")
+    at, end = element(message, at, end)
+    while at < end:
+        start, stop = element(message, at, end)
+        yield _control(message, start, stop)
+        at = stop
+
+
+def _control(message: bytes, at: int, end: int) -> Control:
+    kind, critical, value = "", False, b""
+    while at < end:
+        tag, (start, stop) = message[at], element(message, at, end)
+        if tag == 0x01:
+            critical = message[start:stop] != b"\x00"
+        elif tag != 0x04:
+            raise Broken("an element that is not known")
+        elif kind:
+            value = message[start:stop]
+        else:
+            kind = message[start:stop].decode("ascii", "replace")
+        at = stop
+    return Control(kind, critical, value)
 
 
 def _text(value: bytes | str) -> str:
@@ -166,7 +213,6 @@ def _read_search(decoded: Any) -> Search:
         types_only=bool(asked.typesOnly),
         filter=read_filter(asked.filter),
         selection=read_selection(_text(name) for name in asked.attributes),
-        page=next((_read_page(value) for kind, _, value in _controls(decoded) if kind == PAGES), None),
     )
 
 

@@ -1,7 +1,7 @@
 """Any bytes to the LDAP dialogue, guided by coverage.
 
-Run by hand: ``python -m tests.fuzz.atheris_ldap [seconds]``. Without atheris (it is optional) requests that were changed
-at random take its place for a few seconds, and it says so.
+Run by hand: ``python -m tests.fuzz.atheris_ldap [seconds]``. Without atheris (it is optional) requests that were
+changed at random take its place for a few seconds, and it says so.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from securegw.mail.errors import StoreBusy
 from securegw.servers import ldap_replies as replies
 from securegw.servers.ldap_settings import LdapSettings
 from securegw.store import domains, keystore, people
@@ -25,7 +26,7 @@ def look(world: World) -> None:
     world.wait(world.house.published.look())
 
 
-# --- two sides ---------------------------------------------------------------------------------------------------------
+# --- two sides --------------------------------------------------------------------------------------------------------
 
 
 def test_inside_tells_of_partners_and_outside_of_us_and_never_the_other_way(world: World) -> None:
@@ -62,7 +63,7 @@ def test_authorities_are_nobody(world: World) -> None:
         assert door.search("(mail=)").entries == []
 
 
-# --- only what is valid and trusted ------------------------------------------------------------------------------------
+# --- only what is valid and trusted -----------------------------------------------------------------------------------
 
 
 def test_what_is_not_trusted_is_not_told(world: World) -> None:
@@ -96,7 +97,7 @@ def test_a_certificate_that_begins_later_is_told_when_it_begins(world: World) ->
     assert next(iter(door.factory.directory.shelf.ready.values()))[0] <= START + 10
 
 
-# --- within a second ---------------------------------------------------------------------------------------------------
+# --- within a second --------------------------------------------------------------------------------------------------
 
 
 def test_learned_distrusted_and_removed_are_seen_at_the_next_look(world: World) -> None:
@@ -156,7 +157,7 @@ def test_an_answer_that_was_read_before_a_change_is_not_kept(world: World) -> No
     assert door.search(f"(mail={CAROL})").entries == []
 
 
-# --- trouble (REL4) ----------------------------------------------------------------------------------------------------
+# --- trouble (REL4) ---------------------------------------------------------------------------------------------------
 
 
 def test_rel4_a_database_in_trouble_is_never_nobody(world: World) -> None:
@@ -172,7 +173,7 @@ def test_rel4_a_database_in_trouble_is_never_nobody(world: World) -> None:
     # What was true a moment ago is told for a while, and then no more.
     assert door.search(f"(mail={CAROL})").addresses == [CAROL]
     world.clock.advance(61)
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(StoreBusy):
         look(world)
     assert door.search(f"(mail={CAROL})").code == replies.UNAVAILABLE
 
@@ -180,8 +181,6 @@ def test_rel4_a_database_in_trouble_is_never_nobody(world: World) -> None:
 def _break(world: World) -> None:
     """From now on the database says that it is busy."""
     from concurrent.futures import Future
-
-    from securegw.mail.errors import StoreBusy
 
     def read(*_arguments: Any, **_named: Any) -> Future[Any]:
         failed: Future[Any] = Future()
@@ -203,7 +202,7 @@ def test_a_mistake_of_ours_is_answered_without_its_text(world: World) -> None:
     assert "secret" not in found.text
 
 
-# --- entries -----------------------------------------------------------------------------------------------------------
+# --- entries ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_entry_is_an_inet_org_person(world: World) -> None:
@@ -285,7 +284,8 @@ def test_capital_letters_of_an_address_do_not_matter(world: World) -> None:
     address = "Dora.Lang@partner.test"
     der = add_carol(world, address)
     door = LdapDoor(world)
-    for asked in ("dora.lang@partner.test", "DORA.LANG@PARTNER.TEST", "Dora.Lang@Partner.Test", " dora.lang@partner.test "):
+    low = address.lower()
+    for asked in (low, low.upper(), "Dora.Lang@Partner.Test", f" {low} "):
         [entry] = door.search(f"(mail={asked})").entries
         assert entry.attributes["mail"] == [address.encode()]
         assert entry.attributes[CERTIFICATE] == [der]
@@ -300,7 +300,7 @@ def test_odd_letters_in_a_name_are_escaped(world: World) -> None:
     assert door.search("(objectClass=*)", scope=BASE, base=entry.name).names == [entry.name]
 
 
-# --- where it is searched ----------------------------------------------------------------------------------------------
+# --- where it is searched ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("base", ["", "o=securegw", "dc=example,dc=org", "ou=x,o=securegw"])
@@ -351,7 +351,7 @@ def test_dirmngr_finds_gnupgs_schema(world: World) -> None:
     assert entry.attributes == {"pgpBaseKeySpaceDN": [b"o=securegw"], "pgpSoftware": [b"GnuPG"], "pgpVersion": [b"2"]}
 
 
-# --- OpenPGP -----------------------------------------------------------------------------------------------------------
+# --- OpenPGP ----------------------------------------------------------------------------------------------------------
 
 
 def test_openpgp_keys_stand_on_their_side(world: World) -> None:
@@ -377,7 +377,7 @@ def test_named_networks_search_keys_by_a_part(world: World) -> None:
     assert LdapDoor(world).search("(pgpUserID=*meier*)").code == replies.ADMIN_LIMIT_EXCEEDED
 
 
-# --- named networks ----------------------------------------------------------------------------------------------------
+# --- named networks ---------------------------------------------------------------------------------------------------
 
 
 def test_named_networks_search_for_parts_of_addresses_and_names(world: World) -> None:

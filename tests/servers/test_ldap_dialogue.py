@@ -21,7 +21,7 @@ def door(world: World) -> LdapDoor:
     return LdapDoor(world, tls=True)
 
 
-# --- binds (RFC 4513 5.1) ----------------------------------------------------------------------------------------------
+# --- binds (RFC 4513 5.1) ---------------------------------------------------------------------------------------------
 
 
 def test_anonymous_bind(door: LdapDoor) -> None:
@@ -105,7 +105,7 @@ def test_the_house_checks_the_password(world: World) -> None:
     assert door.send(client.bind("ann", "right horse 1"))[0].code == 0
 
 
-# --- TLS ---------------------------------------------------------------------------------------------------------------
+# --- TLS --------------------------------------------------------------------------------------------------------------
 
 
 def test_start_tls_only_once_and_not_in_the_middle(door: LdapDoor) -> None:
@@ -131,7 +131,7 @@ def test_ldaps_begins_with_the_handshake(world: World) -> None:
     assert door.send(client.bind("ann", "secret"))[0].code == 0
 
 
-# --- order and end -----------------------------------------------------------------------------------------------------
+# --- order and end ----------------------------------------------------------------------------------------------------
 
 
 def test_answers_come_when_they_are_known(door: LdapDoor) -> None:
@@ -196,7 +196,7 @@ def test_lengths_as_windows_writes_them(door: LdapDoor) -> None:
         assert (entry.name, end.code) == (f"mail={CAROL},o=securegw", 0)
 
 
-# --- not here ----------------------------------------------------------------------------------------------------------
+# --- not here ---------------------------------------------------------------------------------------------------------
 
 
 def operation(tag: int, *parts: bytes) -> bytes:
@@ -231,7 +231,7 @@ def test_controls_by_their_criticality(door: LdapDoor) -> None:
     assert door.search(MAIL, controls=client.control("2.16.840.1.113730.3.4.2", True)).addresses == [CAROL]
 
 
-# --- time --------------------------------------------------------------------------------------------------------------
+# --- time -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_silent_are_sent_away(world: World) -> None:

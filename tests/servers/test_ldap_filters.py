@@ -16,8 +16,8 @@ from tests.support.ldap_door import KNOWN, LdapDoor
 from tests.support.world import World
 
 VALUES = {
-    "mail": ("carol@partner.test",), "cn": ("carol meier",), "sn": ("meier",), "givenname": (), "usercertificate": ("",),
-    "objectclass": ("top", "person"),
+    "mail": ("carol@partner.test",), "cn": ("carol meier",), "sn": ("meier",), "givenname": (),
+    "usercertificate": ("",), "objectclass": ("top", "person"),
 }  # fmt: skip
 
 def read(text: str) -> Filter:

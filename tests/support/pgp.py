@@ -1,4 +1,4 @@
-"""OpenPGP public keys for tests, made of packets by hand: no signature in them is good, and nobody asks for that here."""
+"""OpenPGP public keys for tests, made of packets by hand: no signature in them is good, and nobody asks for that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def public(created: int = 1_700_000_000, seed: int = 1) -> bytes:
 
 def signature(kind: int, lifetime: int = 0) -> bytes:
     hashed = b"\x05\x09" + lifetime.to_bytes(4, "big") if lifetime else b""
-    return packet(2, b"\x04" + bytes((kind, 1, 8)) + len(hashed).to_bytes(2, "big") + hashed + b"\0\0" + b"\0\0\0\x08\xff")
+    size = len(hashed).to_bytes(2, "big")
+    return packet(2, b"\x04" + bytes((kind, 1, 8)) + size + hashed + b"\0\0\0\0\0\x08\xff")
 
 
 def key(*user_ids: str, seed: int = 1, lifetime: int = 0, revoked: bool = False) -> bytes:
