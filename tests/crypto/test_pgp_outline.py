@@ -82,7 +82,8 @@ def test_later_versions_have_their_number_in_front() -> None:
     "content",
     [
         b"", b"hello", pgp.packet(13, b"a@b.test"), pgp.packet(5, b"\x04secret"),
-        pgp.key(CAROL) + pgp.packet(7, b"\x04"), pgp.key(CAROL)[:-1], b"\x99", pgp.packet(6, b"\x03123456"), b"\xc6\xe1abc",
+        pgp.key(CAROL) + pgp.packet(7, b"\x04"), pgp.key(CAROL)[:-1], b"\x99",
+        pgp.packet(6, b"\x03123456"), b"\xc6\xe1abc",
         bytes(2 << 20),
         b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!!\n-----END PGP PUBLIC KEY BLOCK-----",
     ],
