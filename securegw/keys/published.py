@@ -16,6 +16,7 @@ from securegw.crypto.certificate import load, read_certificate
 from securegw.crypto.pgp_outline import key_id, to_armor
 from securegw.keys.trust import may_encrypt_to
 from securegw.mail.address import parse_address
+from securegw.mail.errors import MailError
 from securegw.store import keychanges, keystore, people, pgpkeys
 from securegw.store.pgpkeys import PgpKey
 
@@ -141,10 +142,10 @@ class Published:
         """Forget what has changed since the last look; without a database everything is forgotten after a while."""
         try:
             changes = await self.workers.settle(self.database.read(keychanges.since, self._before))
-        except Exception:
+        except MailError:  # others who look as often say so
             if self.now() - self._looked > STALE:
                 self._forget(None)
-            raise
+            return
         self._looked = self.now()
         known = frozenset(self._domains())
         if known != self._known or changes.addresses is None or "" in changes.addresses:

@@ -43,6 +43,7 @@ __all__ = ["Directory", "LdapFactory", "LdapSettings"]
 log = txaio.make_logger()
 
 SWEEP = 1.0  # seconds between two looks at who has been silent for too long
+MOST_ASKING = 250  # questions to the store at once from all connections: others read there too
 LINGER = 10.0  # seconds a peer has to take our last reply
 
 
@@ -80,6 +81,7 @@ class LdapFactory(protocol.ServerFactory):
             start_tls=tls is not None and not implicit_tls, tls_only=settings.tls_only, sign_in=settings.sign_in
         )
         self.quickly_found = SEARCHES.labels(door, "at-once")
+        self.asking = 0
         self._open: dict[LdapConnection, None] = {}
         self._sweeper: IDelayedCall | None = None
         self._connections = CONNECTIONS.labels(door)
@@ -255,6 +257,9 @@ class LdapConnection(protocol.Protocol):
         self.transport.loseConnection()
 
     def _ask(self, event: Ask) -> None:
+        if self._door.asking >= MOST_ASKING:
+            return self._answer(event, (Outcome((), replies.BUSY, "Too many questions at once"), ""))
+        self._door.asking += 1
         done = Deferred.fromCoroutine(self._find_out(event))
         seconds = self._door.settings.search_time
         if isinstance(event.request, Search) and event.request.time:
@@ -263,8 +268,15 @@ class LdapConnection(protocol.Protocol):
         if not done.called:
             late = Outcome((), replies.TIME_LIMIT_EXCEEDED)
             timer = self._door.clock.callLater(seconds, self._answer, event, (late, ""))
-        done.addBoth(_stopping(timer))
+        done.addBoth(self._came_back, timer)
         done.addCallbacks(lambda found: self._answer(event, found), lambda failure: self._broke(event, failure))
+        return None
+
+    def _came_back(self, outcome: Any, timer: IDelayedCall | None) -> Any:
+        self._door.asking -= 1
+        if timer is not None and timer.active():
+            timer.cancel()
+        return outcome
 
     async def _find_out(self, event: Ask) -> tuple[Outcome, str]:
         request = event.request
@@ -295,15 +307,6 @@ class LdapConnection(protocol.Protocol):
         """A mistake of ours: the log has it whole, the client learns nothing of it."""
         log.failure("{door}: a request could not be answered", failure=failure, door=self._door.door)
         self._answer(event, (Outcome((), replies.OTHER, "Something went wrong here"), ""))
-
-
-def _stopping(timer: IDelayedCall | None) -> Callable[[Any], Any]:
-    def stop(outcome: Any) -> Any:
-        if timer is not None and timer.active():
-            timer.cancel()
-        return outcome
-
-    return stop
 
 
 def _in_a_word(found: Outcome) -> str:

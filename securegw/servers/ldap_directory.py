@@ -17,7 +17,7 @@ from securegw.servers import ldap_replies as replies
 from securegw.servers.ldap_entries import Person, Shown, encode, prepare_person
 from securegw.servers.ldap_filters import Filter, address_key, fits, fold, texts, whom
 from securegw.servers.ldap_names import matched_name
-from securegw.servers.ldap_pgp import asks_for_keys, describe_key
+from securegw.servers.ldap_pgp import asks_for_keys, asks_for_people, describe_key
 from securegw.servers.ldap_requests import Compare, Search
 from securegw.servers.ldap_root import Self
 from securegw.servers.ldap_settings import LdapSettings
@@ -26,7 +26,7 @@ BASE_OBJECT, ONE_LEVEL = 0, 1
 MOST_NAMED = 20  # addresses that one search may name
 MOST_TEXTS = 5
 SLICE = 200  # addresses that are looked at in one step of a search for a part of a name
-MOST_SLICES = 20
+MOST_SLICES = 10
 
 Found: TypeAlias = list[Shown]
 
@@ -68,12 +68,13 @@ class Directory:
         if named is not None and len(named) > MOST_NAMED:
             return Outcome((), replies.ADMIN_LIMIT_EXCEEDED, "Please ask for fewer addresses")
         wanted = min(most, search.size or most)
-        find = self._find_keys if asks_for_keys(search.filter) else self._find_people
-        found = await find(search.filter, named, wanted)
+        found, whole = await self._find(search.filter, named, wanted)
         good = [entry for entry in found if fits(search.filter, entry.values())]
         below = base or self.settings.base.encode()
         entries = tuple(encode(entry, below, search.selection, search.types_only) for entry in good[:wanted])
-        return Outcome(entries, replies.SIZE_LIMIT_EXCEEDED if len(good) > wanted else replies.SUCCESS)
+        if len(good) > wanted:
+            return Outcome(entries, replies.SIZE_LIMIT_EXCEEDED)
+        return Outcome(entries, replies.SUCCESS if whole else replies.ADMIN_LIMIT_EXCEEDED)
 
     async def _read(self, search: Search, base: bytes) -> Outcome:
         """The entry with this name and no other."""
@@ -94,6 +95,17 @@ class Directory:
         key = address_key(value) if matched_name(kind) == "mail" else None
         return (await self.shelf.find(parse_address(key)) if key else None), rest.encode()
 
+    async def _find(self, filter: Filter, named: frozenset[str] | None, wanted: int) -> tuple[Found, bool]:
+        """Keys, people or both, as the filter speaks of them; and whether all were looked at."""
+        found: Found = []
+        whole = True
+        if asks_for_keys(filter):
+            found += await self._find_keys(filter, named, wanted)
+        if asks_for_people(filter):
+            people, whole = await self._find_people(filter, named, wanted)
+            found += people
+        return found, whole
+
     async def _find_keys(self, filter: Filter, named: frozenset[str] | None, wanted: int) -> Found:
         if named is not None:
             keys = await self._published.pgp_keys(named, self._ours)
@@ -102,23 +114,26 @@ class Directory:
             keys = await self._published.search_pgp(some, wanted + 1, self._ours)
         return [describe_key(key) for key in keys]
 
-    async def _find_people(self, filter: Filter, named: frozenset[str] | None, wanted: int) -> Found:
+    async def _find_people(self, filter: Filter, named: frozenset[str] | None, wanted: int) -> tuple[Found, bool]:
         if named is None:
             return await self._look_through(filter, wanted)
         found = [await self.shelf.find(parse_address(key)) for key in sorted(named) if not key.startswith("0x")]
-        return [entry for entry in found if entry is not None]
+        return [entry for entry in found if entry is not None], True
 
-    async def _look_through(self, filter: Filter, wanted: int) -> Found:
+    async def _look_through(self, filter: Filter, wanted: int) -> tuple[Found, bool]:
         """Whoever fits, one more than wanted; found by a part of the address or name that all of them must have."""
         found: dict[bytes, Shown] = {}
-        for text in sorted(texts(filter))[:MOST_TEXTS]:
+        wished = sorted(texts(filter))
+        whole = len(wished) <= MOST_TEXTS
+        for text in wished[:MOST_TEXTS]:
             after = ""
             for _ in range(MOST_SLICES):
                 entries, after = await self.shelf.search(text, after=after, limit=SLICE)
                 found |= {entry.rdn: entry for entry in entries if fits(filter, entry.values())}
                 if len(found) > wanted or not after:
                     break
-        return list(found.values())
+            whole = whole and not after
+        return list(found.values()), whole
 
     async def compare(self, asked: Compare) -> int:
         """The code that is the answer."""

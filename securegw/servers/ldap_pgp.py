@@ -8,6 +8,8 @@ from securegw.keys.published import PgpKey, armored, number_of
 from securegw.servers.ldap_entries import Described
 from securegw.servers.ldap_filters import Filter, names_in
 
+_OWN = ("pgp", "gpg")
+
 
 def describe_key(key: PgpKey) -> Described:
     """The entry of one key."""
@@ -38,7 +40,13 @@ def describe_key(key: PgpKey) -> Described:
 
 def asks_for_keys(filter: Filter) -> bool:
     """Whether a filter speaks of what only OpenPGP keys have."""
-    return any(name.startswith(("pgp", "gpg")) for name in names_in(filter))
+    return any(name.startswith(_OWN) for name in names_in(filter))
+
+
+def asks_for_people(filter: Filter) -> bool:
+    """Whether a filter speaks of anything else."""
+    names = names_in(filter)
+    return not names or any(not name.startswith(_OWN) for name in names)
 
 
 def _time(at: float) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
+import pytest
 
 from securegw.crypto import authority as authorities
 from securegw.crypto.pgp_outline import read_keys
@@ -43,3 +46,14 @@ def add_pgp(world: World, user_id: str = f"Carol Meier <{CAROL}>", seed: int = 1
     fields = attrs.asdict(outline, filter=attrs.filters.exclude("revoked"))
     world.write(pgpkeys.put, pgpkeys.PgpKey(**fields, added=START), outline.names)
     return outline.fingerprint
+
+
+@pytest.fixture(scope="module")
+def settled() -> Iterator[World]:
+    """A world with all of them, for tests that only ask: making one takes longer than asking."""
+    made = World()
+    add_carol(made)
+    add_ann(made)
+    add_pgp(made)
+    yield made
+    made.close()

@@ -6,7 +6,7 @@ import pytest
 
 from securegw.servers import ldap_replies as replies
 from securegw.servers.ldap_directory import Outcome
-from tests.servers.ldap_people import CAROL, add_carol
+from tests.servers.ldap_people import CAROL, add_carol, settled  # noqa: F401
 from tests.support import ldap_client as client
 from tests.support.ldap_client import BASE
 from tests.support.ldap_door import KNOWN, LdapDoor, Slow
@@ -16,9 +16,8 @@ MAIL = f"(mail={CAROL})"
 
 
 @pytest.fixture
-def door(world: World) -> LdapDoor:
-    add_carol(world)
-    return LdapDoor(world, tls=True)
+def door(settled: World) -> LdapDoor:  # noqa: F811
+    return LdapDoor(settled, tls=True)
 
 
 # --- binds (RFC 4513 5.1) ---------------------------------------------------------------------------------------------
@@ -252,13 +251,13 @@ def test_who_says_nothing_at_first_waits_only_a_little(world: World) -> None:
     assert door.closed
 
 
-def test_a_search_that_takes_too_long_is_ended(world: World, door: LdapDoor) -> None:
+def test_a_search_that_takes_too_long_is_ended(door: LdapDoor) -> None:
     slow = Slow(door)
     door.send(client.search("(mail=a@b.test)", number=1, time=2))
     door.send(client.search("(mail=a@b.test)", number=2))
-    world.clock.pump([1.0] * 3)
+    door.clock.pump([1.0] * 3)
     assert [(said.number, said.code) for said in door.received()] == [(1, replies.TIME_LIMIT_EXCEEDED)]
-    world.clock.pump([1.0] * 8)
+    door.clock.pump([1.0] * 8)
     assert [(said.number, said.code) for said in door.received()] == [(2, replies.TIME_LIMIT_EXCEEDED)]
     for each in slow.waiting:
         each.callback(Outcome())

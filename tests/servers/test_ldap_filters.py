@@ -10,8 +10,9 @@ import pytest
 
 from securegw.servers.ldap_filters import Filter, fits, texts, whom
 from securegw.servers.ldap_requests import Search, Unanswerable, read_message
-from tests.servers.ldap_people import CAROL, add_carol, add_pgp
+from tests.servers.ldap_people import CAROL, settled  # noqa: F401
 from tests.support import ldap_client as client
+from tests.support import pgp
 from tests.support.ldap_door import KNOWN, LdapDoor
 from tests.support.world import World
 
@@ -119,16 +120,15 @@ REAL: list[dict[str, Any]] = tomllib.loads(FILE.read_text("utf-8"))["filter"]
 
 
 @pytest.mark.parametrize("asked", REAL, ids=lambda asked: str(asked["program"]))
-def test_what_real_programs_ask_finds_the_entry(world: World, asked: dict[str, Any]) -> None:
-    add_carol(world)
-    print_ = add_pgp(world)
+def test_what_real_programs_ask_finds_the_entry(settled: World, asked: dict[str, Any]) -> None:  # noqa: F811
+    print_ = pgp.fingerprint()
     words = {"ADDRESS": CAROL, "FINGERPRINT": print_, "LONGID": print_[-16:], "SHORTID": print_[-8:]}
     filter, base = asked["filter"], asked.get("base", "o=securegw")
     for word, value in words.items():
         filter, base = filter.replace(word, value), base.replace(word, value)
     peers = ["192.0.2.9", KNOWN] if asked.get("stranger", True) else [KNOWN]
     for peer in peers:
-        door = LdapDoor(world, peer=peer)
+        door = LdapDoor(settled, peer=peer)
         for _ in range(2):
             found = door.search(filter, wanted=asked["wanted"], base=base, scope=asked.get("scope", 2))
             assert found.code == 0

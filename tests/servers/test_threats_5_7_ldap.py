@@ -7,9 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 
+from securegw.servers import ldap
 from securegw.servers import ldap_replies as replies
 from securegw.servers.ldap_ber import LARGEST
-from tests.servers.ldap_people import ANN, CAROL, add_ann, add_carol, add_pgp
+from securegw.servers.ldap_directory import Outcome
+from tests.servers.ldap_people import ANN, CAROL, add_carol, settled  # noqa: F401
 from tests.support import ldap_client as client
 from tests.support.ldap_client import BASE, ONE, SUBTREE, tlv
 from tests.support.ldap_door import KNOWN, LdapDoor, Slow
@@ -20,11 +22,8 @@ MAIL = f"(mail={CAROL})"
 
 
 @pytest.fixture
-def door(world: World) -> LdapDoor:
-    add_carol(world)
-    add_ann(world)
-    add_pgp(world)
-    return LdapDoor(world, tls=True)
+def door(settled: World) -> LdapDoor:  # noqa: F811
+    return LdapDoor(settled, tls=True)
 
 
 # --- 53: BER ----------------------------------------------------------------------------------------------------------
@@ -128,6 +127,19 @@ def test_53_a_thousand_pipelined_searches(world: World) -> None:
     assert len(slow.waiting) == 100
 
 
+def test_53_questions_of_many_connections_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ldap, "MOST_ASKING", 3)
+    first = LdapDoor(world, peer=KNOWN)
+    slow = Slow(first)
+    doors = [first, *(LdapDoor(world, peer=KNOWN, factory=first.factory) for _ in range(4))]
+    said = [door.send(client.search("(mail=x@y.test)")) for door in doors]
+    assert [[each.code for each in one] for one in said] == [[], [], [], [replies.BUSY], [replies.BUSY]]
+    for waiting in list(slow.waiting):
+        waiting.callback(Outcome())
+    assert [each.code for each in first.received()] == [0]
+    assert doors[4].send(client.search("(mail=x@y.test)", number=2)) == []
+
+
 def test_53_unbind_in_the_middle(door: LdapDoor) -> None:
     asked = client.search(MAIL, number=1) + client.unbind(number=2) + client.search(MAIL, number=3)
     said = door.send(asked)
@@ -155,14 +167,10 @@ ENUMERATIONS = [
 
 
 @pytest.mark.parametrize("ours", [False, True])
-def test_54_strangers_cannot_enumerate(world: World, ours: bool) -> None:
-    add_carol(world)
-    add_ann(world)
-    add_pgp(world)
+def test_54_strangers_cannot_enumerate(settled: World, ours: bool) -> None:  # noqa: F811
     for filter in ENUMERATIONS:
         for base, scope in (("", SUBTREE), ("o=securegw", ONE), ("dc=test", SUBTREE), (f"mail={CAROL},o=x", ONE)):
-            door = LdapDoor(world, ours=ours)
-            found = door.search(filter, base=base, scope=scope)
+            found = LdapDoor(settled, ours=ours).search(filter, base=base, scope=scope)
             assert (found.entries, found.code) == ([], replies.ADMIN_LIMIT_EXCEEDED), (filter, base)
 
 

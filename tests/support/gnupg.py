@@ -25,7 +25,8 @@ class GnuPG:
         done = subprocess.run(
             [program, "--batch", *words], env=environment, capture_output=True, text=True, timeout=60, check=False
         )
-        assert not check or done.returncode == 0, f"{program} {' '.join(words)}:\n{done.stdout}{done.stderr}\n{self.log()}"
+        told = f"{program} {' '.join(words)}:\n{done.stdout}{done.stderr}\n{self.log()}"
+        assert not check or done.returncode == 0, told
         return done
 
     def log(self) -> str:
