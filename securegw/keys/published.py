@@ -129,6 +129,7 @@ class Published:
         self._known: frozenset[str] = frozenset()
         self._before = keychanges.NEVER
         self._looked = now()
+        self._known_authorities: tuple[int, list[bytes], list[bytes]] = (-1, [], [])
 
     def shelf(self, *, ours: bool, prepare: Callable[[Entry], T]) -> Shelf[T]:
         """The shelf of one side; listeners that prepare alike share it."""
@@ -196,8 +197,7 @@ class Published:
         return mine, keys[-1] if len(keys) == limit else ""
 
     def _make(self, connection: Connection, keys: list[str], ours: bool) -> dict[str, Entry]:
-        roots = [row.der for row in keystore.roots(connection)]
-        between = [row.der for row in keystore.intermediates(connection)]
+        roots, between = self._authorities(connection)
         made = {}
         for key in keys:
             rows = keystore.find(connection, key)
@@ -205,6 +205,16 @@ class Published:
             mine = [row for row in rows if not ours or row.source in OWN_SOURCES]
             made[key] = self._entry(key, mine, user.name if user else "", between, roots)
         return made
+
+    def _authorities(self, connection: Connection) -> tuple[list[bytes], list[bytes]]:
+        """The roots, and what may stand between; read again when anything has changed."""
+        turn, roots, between = self._known_authorities
+        if turn != self.turn:
+            turn = self.turn
+            roots = [row.der for row in keystore.roots(connection)]
+            between = [row.der for row in keystore.intermediates(connection)]
+            self._known_authorities = (turn, roots, between)
+        return roots, between
 
     def _entry(
         self, key: str, rows: list[keystore.Held], name: str, between: list[bytes], roots: list[bytes]

@@ -301,7 +301,7 @@ class LdapConnection(protocol.Protocol):
 
     def _answer(self, event: Ask, found: tuple[Outcome, str]) -> None:
         if not self._gone:
-            self._perform(self._dialogue.answer(event.number, *found))
+            self._perform(self._dialogue.answer(event, *found))
 
     def _broke(self, event: Ask, failure: Failure) -> None:
         """A mistake of ours: the log has it whole, the client learns nothing of it."""

@@ -105,11 +105,15 @@ class LdapDialogue:
         """Say that we hang up, and why."""
         return [] if self._ended else self._hang_up(code, reason)
 
-    def answer(self, number: int, outcome: Outcome, name: str = "") -> list[Event]:
-        """The outcome of a question; ``name`` is who has signed in. What was abandoned is answered with nothing."""
-        message = self._asked.pop(number, None)
-        if message is None or self._ended:
+    def answer(self, asked: Ask, outcome: Outcome, name: str = "") -> list[Event]:
+        """The outcome of a question; ``name`` is who has signed in.
+
+        What was abandoned is answered with nothing, also if its number stands for another question by now.
+        """
+        message = self._asked.get(asked.number)
+        if message is None or message.request is not asked.request or self._ended:
             return []
+        del self._asked[asked.number]
         if isinstance(message.request, Bind):
             self._binding = False
             self.signed_in = name

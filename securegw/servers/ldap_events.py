@@ -16,7 +16,7 @@ class Send:
 
 @attrs.frozen
 class Ask:
-    """A question whose answer takes time; it is given to ``answer`` with the same number."""
+    """A question whose answer takes time; it is given back to ``answer`` with it."""
 
     number: int
     request: Search | Bind | Compare

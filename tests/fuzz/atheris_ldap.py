@@ -79,7 +79,7 @@ def _answer(one: LdapDialogue, asked: Ask) -> list[Any]:
         texts(filter)
         stranger, known = whom(filter, strict=True), whom(filter, strict=False)
         assert stranger is not None or known is None
-    return one.answer(asked.number, Outcome())
+    return one.answer(asked, Outcome())
 
 
 def try_one(data: bytes) -> None:

@@ -156,6 +156,17 @@ def test_what_is_abandoned_is_never_answered(door: LdapDoor) -> None:
     assert not door.closed
 
 
+def test_an_answer_never_goes_to_another_question_of_the_same_number(door: LdapDoor) -> None:
+    slow = Slow(door)
+    door.send(client.search("(mail=a@b.test)", number=21))
+    door.send(client.abandon(21, number=22))
+    door.send(client.search("(mail=c@d.test)", number=21))
+    slow.waiting[0].callback(Outcome((), replies.BUSY))
+    assert door.received() == []
+    slow.waiting[1].callback(Outcome())
+    assert [(said.number, said.code) for said in door.received()] == [(21, 0)]
+
+
 def test_unbind_closes_without_a_word(door: LdapDoor) -> None:
     slow = Slow(door)
     door.send(client.search("(mail=a@b.test)"))
