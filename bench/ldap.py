@@ -58,11 +58,15 @@ WORDS = (
 
 
 def people(count: int) -> Iterator[tuple[str, bytes]]:
-    """Addresses and certificates: one real certificate, with another address of the same length put into each copy."""
+    """Addresses and certificates: one real certificate, with another address of the same length put into each copy.
+
+    It has 1.4 KB, as those of public authorities at least have.
+    """
     now = time.time()
-    key, root = authority.make_authority("Bench", years=3, now=now)
+    key, root = authority.make_authority("Bench", years=3, now=now, kind="rsa-4096")
     first = PATTERN.format(0)
-    _, der = authority.issue(key, root, address=first, name=first, days=300, now=now)
+    name = "Somebody of the Department of Radiology and Nuclear Medicine"
+    _, der = authority.issue(key, root, address=first, name=name, kind="rsa-4096", days=300, now=now)
     for number in range(count):
         address = PATTERN.format(number)
         yield address, der.replace(first.encode(), address.encode())

@@ -34,8 +34,8 @@ PERSON = """\
 dn: mail={address},o=bench
 objectClass: inetOrgPerson
 mail: {address}
-cn: {name}
-sn: {name}
+cn: Somebody of the Department of Radiology and Nuclear Medicine
+sn: Medicine
 userCertificate;binary:: {certificate}
 
 """
@@ -68,7 +68,7 @@ def _fill(root: Path, folder: Path, people: Iterable[tuple[str, bytes]]) -> None
         ldif.write("dn: o=bench\nobjectClass: organization\no: bench\n\n")
         for address, der in people:
             text = base64.b64encode(der).decode()
-            ldif.write(PERSON.format(address=address, name=address.partition("@")[0], certificate=text))
+            ldif.write(PERSON.format(address=address, certificate=text))
     command = [_program(root, ADD), "-q", "-f", str(folder / "slapd.conf"), "-l", str(folder / "people.ldif")]
     subprocess.run(command, env=_environment(root), check=True, timeout=600)
 

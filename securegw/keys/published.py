@@ -7,7 +7,7 @@ ends to be valid, or an hour has passed. Not the wire: whoever publishes says in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 from cryptography.x509.oid import NameOID
@@ -29,9 +29,17 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.workers import Work
 
-__all__ = ["LOOK", "Entry", "PgpKey", "Published", "Shelf", "armored", "number_of"]
+__all__ = ["LOOK", "Entry", "Nothing", "PgpKey", "Published", "Shelf", "armored", "number_of"]
 
-T = TypeVar("T")
+
+class Timed(Protocol):
+    """What an entry is prepared into, which keeps the time until which it holds."""
+
+    @property
+    def until(self) -> float: ...
+
+
+T = TypeVar("T", bound=Timed)
 
 LOOK = 0.5  # seconds between two looks at what has changed
 AGAIN = 3600.0  # an authority in a chain may have ended: judge again
@@ -52,14 +60,21 @@ class Entry:
     certificates: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
 
+@attrs.frozen
+class Nothing:
+    """Somebody of whom there is nothing to tell."""
+
+    until: float
+
+
 class Shelf(Generic[T]):
-    """The entries of one side. ``ready`` are prepared ones by address key; None is somebody of whom there is nothing.
+    """The entries of one side; ``ready`` are prepared ones by address key.
 
     ``ready`` may be looked into directly, as long as ``until`` of what lies there has not passed.
     """
 
     def __init__(self, published: Published, ours: bool, prepare: Callable[[Entry], T]) -> None:
-        self.ready: dict[bytes, tuple[float, T | None]] = {}
+        self.ready: dict[bytes, T | Nothing] = {}
         self._published = published
         self._ours = ours
         self._prepare = prepare
@@ -77,7 +92,7 @@ class Shelf(Generic[T]):
 
     async def _load(self, keys: list[str]) -> list[T | None]:
         now, turn = self._published.now(), self._published.turn
-        rows = {key: row for key in keys if (row := self.ready.get(key.encode())) and row[0] >= now}
+        rows = {key: row for key in keys if (row := self.ready.get(key.encode())) and row.until >= now}
         missing = [key for key in keys if key not in rows]
         if missing:
             made = await self._published.entries(missing, self._ours)
@@ -85,12 +100,12 @@ class Shelf(Generic[T]):
         if turn == self._published.turn:  # else something has changed meanwhile, and this may be older
             for key in missing:
                 self._put(key.encode(), rows[key])
-        return [rows[key][1] for key in keys]
+        return [None if isinstance(row := rows[key], Nothing) else row for key in keys]
 
-    def _prepared(self, entry: Entry) -> tuple[float, T | None]:
-        return entry.until, self._prepare(entry) if entry.certificates else None
+    def _prepared(self, entry: Entry) -> T | Nothing:
+        return self._prepare(entry) if entry.certificates else Nothing(entry.until)
 
-    def _put(self, key: bytes, row: tuple[float, T | None]) -> None:
+    def _put(self, key: bytes, row: T | Nothing) -> None:
         if len(self.ready) >= MOST:
             del self.ready[next(iter(self.ready))]
         self.ready[key] = row

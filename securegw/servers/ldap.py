@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import txaio
@@ -85,11 +86,12 @@ class LdapFactory(protocol.ServerFactory):
         self._open: dict[LdapConnection, None] = {}
         self._sweeper: IDelayedCall | None = None
         self._connections = CONNECTIONS.labels(door)
+        self.knows = lru_cache(maxsize=4096)(self._knows)
 
     def buildProtocol(self, addr: IAddress | None) -> LdapConnection:
         return LdapConnection(self, str(getattr(addr, "host", "") or ""))
 
-    def knows(self, address: str) -> bool:
+    def _knows(self, address: str) -> bool:
         """Whether a peer is of one of the named networks."""
         if not self.settings.networks:
             return False
@@ -134,16 +136,14 @@ class LdapConnection(protocol.Protocol):
 
     def __init__(self, door: LdapFactory, address: str) -> None:
         known = door.knows(address)
-        network = network_of(address)
         self.deadline = 0.0
         self._door = door
         self._address = address
-        self._network = network
         self._known = known
         self._counted = self._gone = False
         self._send: Callable[[bytes], object] | None = None
         self._dialogue = LdapDialogue(
-            door.bounds, door.quick, door.clock.seconds, lambda: door.rate.allows(network), known=known
+            door.bounds, door.quick, door.clock.seconds, lambda: door.rate.allows(network_of(address)), known=known
         )
 
     # Called by Twisted
@@ -289,8 +289,9 @@ class LdapConnection(protocol.Protocol):
         return Outcome((), await self._door.directory.compare(request)), ""
 
     async def _sign_in(self, asked: Bind) -> tuple[Outcome, str]:
+        source = network_of(self._address)
         try:
-            name = await self._door.logins.check_login(_login(asked.name), asked.password or "", self._network)
+            name = await self._door.logins.check_login(_login(asked.name), asked.password or "", source)
         except WrongPassword:
             return Outcome((), replies.INVALID_CREDENTIALS), ""
         except TooManyTries:

@@ -6,6 +6,7 @@ SignedData that signs nothing), RFC 4523 2.1 (certificates go out as ``;binary``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from securegw.keys.published import Entry
 from securegw.servers.ldap_ber import element, length_of, tlv
 from securegw.servers.ldap_filters import Values, fold
 from securegw.servers.ldap_names import CERTIFICATE, SMIME, Selection
+
+MAIL = "mail="
+_ESCAPED = re.compile(r"\\(.)")
 
 SEQUENCE, SET, OCTETS, ENTRY = b"\x30", b"\x31", b"\x04", b"\x64"
 CLASSES = (b"top", b"person", b"organizationalPerson", b"inetOrgPerson")
@@ -50,14 +54,34 @@ def encode(entry: Shown, base: bytes, selection: Selection, types_only: bool = F
 
 @attrs.frozen
 class Person:
-    """Somebody with certificates. ``certificates`` is their whole attribute, encoded: the only copy that is kept."""
+    """Somebody with certificates. ``certificates`` is their whole attribute, encoded: the only copy that is kept.
 
+    There are many of them, so what can be told from something else is not kept: names are "" where it can.
+    """
+
+    until: float
     rdn: bytes
-    address: str
-    common: str
-    given: str
-    surname: str
     certificates: bytes = attrs.field(repr=False)
+    named: str = ""
+    own_given: str = ""
+    own_surname: str = ""
+
+    @property
+    def address(self) -> str:
+        return unescape(self.rdn.decode()[len(MAIL) :])
+
+    @property
+    def common(self) -> str:
+        """Who has no name is called by the address."""
+        return self.named or self.address
+
+    @property
+    def given(self) -> str:
+        return self.own_given or self.named.rpartition(" ")[0]
+
+    @property
+    def surname(self) -> str:
+        return self.own_surname or self.common.rpartition(" ")[2]
 
     def name(self, base: bytes) -> bytes:
         return self.rdn + b"," + base if base else self.rdn
@@ -117,16 +141,14 @@ class Person:
 
 
 def prepare_person(entry: Entry) -> Person:
-    """An entry of the store's as it will be shown; who has no name is called by the address."""
-    common = entry.name or entry.address
-    given, _, last = common.rpartition(" ") if entry.name else ("", "", "")
+    """An entry of the store's as it will be shown."""
     return Person(
-        rdn=b"mail=" + escape(entry.address).encode(),
-        address=entry.address,
-        common=common,
-        given=entry.given or given,
-        surname=entry.surname or last or common,
+        until=entry.until,
+        rdn=(MAIL + escape(entry.address)).encode(),
         certificates=attribute(CERTIFICATE, *entry.certificates),
+        named="" if entry.name == entry.address else entry.name,
+        own_given=entry.given,
+        own_surname=entry.surname,
     )
 
 
@@ -134,6 +156,10 @@ def escape(value: str) -> str:
     """A value in a distinguished name (RFC 4514 2.4)."""
     escaped = "".join("\\" + each if each in '\\,+"<>;=' else each for each in value)
     return "\\" + escaped if escaped.startswith(("#", " ")) else escaped
+
+
+def unescape(value: str) -> str:
+    return _ESCAPED.sub(r"\1", value)
 
 
 def _only_certificates(certificates: tuple[bytes, ...]) -> bytes:

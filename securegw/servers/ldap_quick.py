@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import attrs
 
-from securegw.keys.published import Shelf
+from securegw.keys.published import Nothing, Shelf
 from securegw.servers.ldap_ber import length_of
 from securegw.servers.ldap_entries import Person
 from securegw.servers.ldap_filters import Equal, address_key
@@ -85,12 +85,11 @@ class Quick:
         number, form, address = parts
         plan = self._plans.get(form)
         row = self._ready.get(address.lower())
-        if plan is None or row is None or row[0] < now:
+        if plan is None or row is None or row.until < now:
             return None
-        person = row[1]
-        if person is None:
+        if isinstance(row, Nothing):
             return b"".join((b"0", length_of(len(number) + 9), number, DONE))
-        return _write(number, person, plan)
+        return _write(number, row, plan)
 
     def learn(self, message: bytes, search: Search) -> None:
         """Remember the form of a search that went the long way."""

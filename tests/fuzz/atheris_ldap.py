@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from securegw.keys.published import Entry
+from securegw.keys.published import Entry, Nothing
 from securegw.servers.ldap_dialogue import MOST_OUTSTANDING, Bounds, LdapDialogue
 from securegw.servers.ldap_directory import Outcome
 from securegw.servers.ldap_entries import Person, prepare_person
@@ -42,7 +42,7 @@ SEEDS = (
 class Shelf:
     """Where one person lies prepared."""
 
-    ready: dict[bytes, tuple[float, Person | None]] = {ADDRESS.encode(): (9e9, PERSON), b"no@partner.test": (9e9, None)}
+    ready: dict[bytes, Person | Nothing] = {ADDRESS.encode(): PERSON, b"no@partner.test": Nothing(9e9)}
 
 
 def dialogue() -> LdapDialogue:

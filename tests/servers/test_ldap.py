@@ -94,7 +94,7 @@ def test_a_certificate_that_begins_later_is_told_when_it_begins(world: World) ->
     assert row.not_before == START + 10
     # The certificate itself decides: the row's time only says when to look again.
     assert door.search(f"(mail={CAROL})").addresses == [CAROL]
-    assert next(iter(door.factory.directory.shelf.ready.values()))[0] <= START + 10
+    assert next(iter(door.factory.directory.shelf.ready.values())).until <= START + 10
 
 
 # --- within a second --------------------------------------------------------------------------------------------------
