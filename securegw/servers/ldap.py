@@ -140,7 +140,7 @@ class LdapConnection(protocol.Protocol):
         self._door = door
         self._address = address
         self._known = known
-        self._counted = self._gone = False
+        self._counted = self._gone = self._shaking_hands = False
         self._send: Callable[[bytes], object] | None = None
         self._dialogue = LdapDialogue(
             door.bounds, door.quick, door.clock.seconds, lambda: door.rate.allows(network_of(address)), known=known
@@ -160,8 +160,7 @@ class LdapConnection(protocol.Protocol):
         self.deadline = door.clock.seconds() + door.settings.command_time
         door.entered(self)
         if door.implicit_tls:
-            self._dialogue.secured()
-            self.transport.startTLS(door.tls)
+            self._start_tls()
         else:
             self._send_directly()
         self.transport.registerProducer(self, True)
@@ -173,6 +172,7 @@ class LdapConnection(protocol.Protocol):
                 self._set_deadline()
 
     def handshakeCompleted(self) -> None:
+        self._shaking_hands = False
         self._set_deadline()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -214,7 +214,7 @@ class LdapConnection(protocol.Protocol):
     def _set_deadline(self) -> None:
         """Set when something came, and not moved by every byte of a request that does not end."""
         settings, now = self._door.settings, self._door.clock.seconds()
-        if not self._dialogue.waiting:
+        if not (self._dialogue.waiting or self._shaking_hands):
             self.deadline = now + settings.idle_time
         elif self.deadline > now + settings.command_time:
             self.deadline = now + settings.command_time
@@ -244,7 +244,8 @@ class LdapConnection(protocol.Protocol):
         self.transport.write(data)
 
     def _start_tls(self) -> None:
-        self._send = None
+        self._send, self._shaking_hands = None, True
+        self.deadline = self._door.clock.seconds() + self._door.settings.command_time
         self.transport.startTLS(self._door.tls)
         self._dialogue.secured()
 

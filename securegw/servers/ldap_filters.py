@@ -55,12 +55,12 @@ class Undefined:
 
 
 @attrs.frozen
-class All:
+class Every:
     members: tuple[Filter, ...]
 
 
 @attrs.frozen
-class Any_:
+class Either:
     members: tuple[Filter, ...]
 
 
@@ -69,7 +69,7 @@ class Not:
     member: Filter
 
 
-Filter: TypeAlias = Equal | Parts | Present | Undefined | All | Any_ | Not
+Filter: TypeAlias = Equal | Parts | Present | Undefined | Every | Either | Not
 
 
 def read_filter(found: Any, depth: int = 1) -> Filter:
@@ -106,8 +106,8 @@ def _read_parts(found: Any, depth: int) -> Parts:
 
 
 _READERS: Mapping[type, Callable[[Any, int], Filter]] = {
-    pureldap.LDAPFilter_and: lambda found, depth: All(_members(found, depth)),
-    pureldap.LDAPFilter_or: lambda found, depth: Any_(_members(found, depth)),
+    pureldap.LDAPFilter_and: lambda found, depth: Every(_members(found, depth)),
+    pureldap.LDAPFilter_or: lambda found, depth: Either(_members(found, depth)),
     pureldap.LDAPFilter_not: lambda found, depth: Not(read_filter(found.value, depth + 1)),
     pureldap.LDAPFilter_equalityMatch: _read_equal,
     pureldap.LDAPFilter_approxMatch: _read_equal,
@@ -140,10 +140,10 @@ def fold(value: bytes | str, *, strip: bool = True) -> str:
 def fits(filter: Filter, values: Values) -> bool | None:
     """Whether an entry with these folded values fits; None if that cannot be said."""
     match filter:
-        case All(members):
+        case Every(members):
             found = [fits(member, values) for member in members]
             return False if False in found else None if None in found else True
-        case Any_(members):
+        case Either(members):
             found = [fits(member, values) for member in members]
             return True if True in found else None if None in found else False
         case Not(member):
@@ -185,10 +185,10 @@ def whom(filter: Filter, *, strict: bool) -> frozenset[str] | None:
     ``strict`` is for strangers: they get who is named whole, even where the filter would let others pass.
     """
     match filter:
-        case All(members):
+        case Every(members):
             known = _sure(members, strict)
             return frozenset.intersection(*known) if known else None
-        case Any_(members):
+        case Either(members):
             known = _sure(members, strict)
             open_ = len(known) < len(members) and not strict
             return frozenset[str]().union(*known) if known and not open_ else None
@@ -230,10 +230,10 @@ def address_key(text: str) -> str | None:
 def texts(filter: Filter) -> frozenset[str]:
     """Texts of which one is in the name or address of every entry that fits; "" if there is none such."""
     match filter:
-        case All(members):
+        case Every(members):
             found = [texts(member) for member in members]
             return next((each for each in found if "" not in each), frozenset({""}))
-        case Any_(members) if members:
+        case Either(members) if members:
             return frozenset[str]().union(*map(texts, members))
         case Equal(name, value) if name in NAMES:
             return frozenset({value})
@@ -245,7 +245,7 @@ def texts(filter: Filter) -> frozenset[str]:
 def names_in(filter: Filter) -> frozenset[str]:
     """All attributes that a filter names."""
     match filter:
-        case All(members) | Any_(members):
+        case Every(members) | Either(members):
             return frozenset[str]().union(*map(names_in, members))
         case Not(member):
             return names_in(member)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from securegw.crypto import authority
 from tests.peers.conftest import demand
+from tests.support import ldap_client as client
 from tests.support.gnupg import PROGRAMS, GnuPG, gnupg
 from tests.support.ports import free_port
 from tests.support.running import Gateway, prepare, securegw
@@ -145,10 +149,30 @@ def test_a_new_certificate_is_seen_by_who_has_just_been_told_of_none(
     assert certificate_in(out) == keyserver.gateway.certificate_of(address)
 
 
+def test_who_does_not_read_gets_everything_when_he_does(keyserver: Keyserver) -> None:
+    """Eight megabytes of answers to somebody who first only asks: nothing is lost, and nothing comes twice."""
+    count = 6000
+    asked = b"".join(client.search(f"(mail={CAROL})", number=number) for number in range(1, count + 1))
+    with socket.create_connection(("127.0.0.1", keyserver.ports["inside"]), timeout=30) as peer:
+        peer.sendall(client.search(f"(mail={CAROL})", number=count + 1))  # from here on it lies prepared
+        first = bytearray()
+        while not first.endswith(b"\x04\x00\x04\x00"):
+            first += peer.recv(1 << 20)
+        sender = threading.Thread(target=peer.sendall, args=(asked,))
+        sender.start()
+        sender.join(1)
+        data = bytearray()
+        done = client.message(count, client.tlv(0x65, b"\x0a\x01\x00\x04\x00\x04\x00"))
+        while not data.endswith(done):
+            data += peer.recv(1 << 20) or pytest.fail("hung up")
+        sender.join()
+    said = client.read(bytes(data))
+    assert [answer.number for answer in said] == [number for number in range(1, count + 1) for _ in range(2)]
+    assert {answer.name for answer in said if answer.tag == 0x64} == {f"mail={CAROL},o=securegw"}
+
+
 def test_ldaps_shows_the_gateways_certificate(keyserver: Keyserver) -> None:
     context = ssl.create_default_context(cafile=str(keyserver.gateway.folder / "tls.pem"))
-    import socket
-
     with (
         socket.create_connection(("127.0.0.1", keyserver.ports["inside_tls"]), timeout=20) as plain,
         context.wrap_socket(plain, server_hostname="gw.inside.test") as wrapped,
@@ -179,8 +203,6 @@ def home(program: Callable[[str], str]) -> Iterator[GnuPG]:
 @pytest.fixture(scope="module")
 def bobs_key(keyserver: Keyserver, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The fingerprint of a key that GnuPG has made and the administrator imported."""
-    import shutil
-
     demand(None if all(map(shutil.which, PROGRAMS)) else "GnuPG is not installed")
     with gnupg() as one:
         words = ("--passphrase", "", "--quick-gen-key", f"Bob Weber <{BOB}>", "rsa2048", "default", "2y")

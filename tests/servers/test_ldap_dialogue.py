@@ -262,6 +262,18 @@ def test_who_says_nothing_at_first_waits_only_a_little(world: World) -> None:
     assert door.closed
 
 
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_handshake_that_does_not_end(world: World, implicit: bool) -> None:
+    door = LdapDoor(world, tls=True, implicit_tls=implicit, command_time=30.0)
+    if not implicit:
+        world.clock.pump([1.0] * 5)
+        door.send(client.extended(client.START_TLS))
+    world.clock.pump([1.0] * 29)
+    assert not door.closed
+    world.clock.pump([1.0] * 5)
+    assert door.closed
+
+
 def test_a_search_that_takes_too_long_is_ended(door: LdapDoor) -> None:
     slow = Slow(door)
     door.send(client.search("(mail=a@b.test)", number=1, time=2))
