@@ -90,6 +90,7 @@ class Person:
         shown = fold(self.common)
         return {
             "objectclass": tuple(each.decode().lower() for each in CLASSES),
+            "objectcategory": ("person",),  # not shown, but programs for Active Directory ask for it
             "mail": (fold(self.address),),
             "cn": (shown,),
             "displayname": (shown,),

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from securegw.mail.address import parse_path
 from securegw.mail.errors import StoreBusy
 from securegw.servers import ldap_replies as replies
 from securegw.servers.ldap_settings import LdapSettings
@@ -17,7 +18,7 @@ from tests.servers.ldap_people import ANN, CAROL, add, add_ann, add_carol, add_p
 from tests.support import ldap_client as client
 from tests.support.ldap_client import BASE, ONE
 from tests.support.ldap_door import KNOWN, LdapDoor
-from tests.support.world import START, World, person
+from tests.support.world import OUTSIDE, START, World, person
 
 CERTIFICATE, SMIME = "userCertificate;binary", "userSMIMECertificate;binary"
 
@@ -128,6 +129,21 @@ def test_a_new_root_makes_its_people_known(world: World) -> None:
     world.trust(someone.root)
     look(world)
     assert door.search(f"(mail={CAROL})").addresses == [CAROL]
+
+
+def test_what_a_mail_taught_and_what_was_issued_on_demand_is_told(world: World) -> None:
+    carol = person(CAROL)
+    world.trust(carol.root)
+    inside, outside = LdapDoor(world), LdapDoor(world, ours=True)
+    look(world)
+    assert inside.search(f"(mail={CAROL})").entries == outside.search(f"(mail={ANN})").entries == []
+    text = f"From: {CAROL}\r\nTo: {ANN}\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nhi\r\n"
+    world.hand_in(CAROL, [ANN], carol.sign(text.encode()), OUTSIDE)
+    world.wait(world.house.issuer.issue(parse_path(ANN), "Ann Keller"))
+    look(world)
+    [entry] = inside.search(f"(mail={CAROL})").entries
+    assert entry.attributes[CERTIFICATE] == [carol.certificate]
+    assert outside.search(f"(mail={ANN})").addresses == [ANN]
 
 
 def test_the_gateway_looks_twice_a_second() -> None:
