@@ -115,8 +115,10 @@ class LdapFactory(protocol.ServerFactory):
         """One clock for all connections: thousands of them are silent most of the time."""
         self._sweeper = self.clock.callLater(SWEEP, self._sweep) if self._open else None
         now = self.clock.seconds()
-        for connection in [each for each in self._open if each.deadline < now]:
-            connection.time_is_over()
+        for connection in tuple(self._open):
+            connection.count()
+            if connection.deadline < now:
+                connection.time_is_over()
 
     def refused(self, address: str, reason: str) -> None:
         REFUSALS.labels(self.door, reason.replace(" ", "-")).inc()
@@ -166,7 +168,10 @@ class LdapConnection(protocol.Protocol):
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._gone:
+        if (answer := self._dialogue.at_once(data)) is not None:
+            self.deadline = self._door.clock.seconds() + self._door.settings.idle_time
+            self._write(answer)
+        elif not self._gone:
             self._perform(self._dialogue.receive(data))
             if not self._gone:
                 self._set_deadline()
@@ -177,6 +182,7 @@ class LdapConnection(protocol.Protocol):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._gone = True
+        self.count()
         self._door.left(self)
         if self._counted:
             self._door.doorkeeper.leave(self._address)
@@ -229,6 +235,9 @@ class LdapConnection(protocol.Protocol):
                 self._start_tls()
             else:
                 self._close(event)
+
+    def count(self) -> None:
+        """Add up what was answered at once: now and then, as counting takes as long as answering."""
         if answers := self._dialogue.quick_answers:
             self._dialogue.quick_answers = 0
             self._door.quickly_found.inc(answers)

@@ -115,12 +115,12 @@ def _encoded(length: int) -> bytes:
     return bytes((0x80 | size,)) + length.to_bytes(size, "big")
 
 
-_LENGTHS = tuple(_encoded(length) for length in range(8192))
+LENGTHS = tuple(_encoded(length) for length in range(16_384))  # as they are written
 
 
 def length_of(size: int) -> bytes:
     """A length as it is written."""
-    return _LENGTHS[size] if size < 8192 else _encoded(size)
+    return LENGTHS[size] if size < len(LENGTHS) else _encoded(size)
 
 
 def tlv(tag: bytes, *parts: bytes) -> bytes:

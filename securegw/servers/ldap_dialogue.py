@@ -76,6 +76,15 @@ class LdapDialogue:
     def outstanding(self) -> int:
         return len(self._asked)
 
+    def at_once(self, data: bytes) -> bytes | None:
+        """The answer, if these bytes are one short search and nothing else, and it can be answered now.
+
+        Nearly all there is, and so without the way through ``receive``. If None, nothing has happened yet.
+        """
+        if self._ended or self._frames.waiting or len(data) < 2 or data[0] != 0x30 or data[1] != len(data) - 2:
+            return None
+        return self._at_once(data)
+
     def receive(self, data: bytes) -> list[Event]:
         """Everything that these bytes bring about; all that can be said at once is one Send."""
         if self._ended:
@@ -127,7 +136,7 @@ class LdapDialogue:
         if self._binding or (self._bounds.tls_only and not self.secure):
             return None
         answer = self._quick.answer(message, self._now())
-        if answer is None or (not self.known and not self._allows()):
+        if answer is None or not (self._of_network or self.signed_in or self._allows()):
             return None
         self.quick_answers += 1
         return answer

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import attrs
 
 from securegw.keys.published import Nothing, Shelf
-from securegw.servers.ldap_ber import length_of
+from securegw.servers.ldap_ber import LENGTHS
 from securegw.servers.ldap_entries import Person
 from securegw.servers.ldap_filters import Equal, address_key
 from securegw.servers.ldap_names import CERTIFICATE, Selection
@@ -70,7 +70,7 @@ def cut(message: bytes) -> tuple[bytes, Form, bytes] | None:
 
 
 class Quick:
-    """Answers what it has learned; ``found`` counts since somebody last looked."""
+    """Answers searches of the forms that it has learned, about whom the shelf has ready."""
 
     def __init__(self, shelf: Shelf[Person], context: bytes) -> None:
         self._ready = shelf.ready
@@ -88,8 +88,11 @@ class Quick:
         if plan is None or row is None or row.until < now:
             return None
         if isinstance(row, Nothing):
-            return b"".join((b"0", length_of(len(number) + 9), number, DONE))
-        return _write(number, row, plan)
+            return b"".join((b"0", LENGTHS[len(number) + 9], number, DONE))
+        try:
+            return _write(number, row, plan)
+        except IndexError:  # longer than nearly all
+            return None
 
     def learn(self, message: bytes, search: Search) -> None:
         """Remember the form of a search that went the long way."""
@@ -108,14 +111,10 @@ def _write(number: bytes, person: Person, plan: Plan) -> bytes:
     """SearchResultEntry and SearchResultDone, in one piece."""
     shown = person.certificates if plan.certificates_only else person.attributes(plan.selection, False)
     rdn, base = person.rdn, plan.base
-    name, attributes, first = length_of(len(rdn) + len(base)), length_of(len(shown)), len(number)
-    inner = 2 + len(name) + len(rdn) + len(base) + len(attributes) + len(shown)
-    entry = length_of(inner)
-    whole = length_of(first + 1 + len(entry) + inner)
-    last = length_of(first + 9)
-    return b"".join(
-        (
-            *(b"0", whole, number, b"d", entry, b"\x04", name, rdn, base, b"0", attributes, shown),
-            *(b"0", last, number, DONE),
-        )
-    )
+    named, size, first = len(rdn) + len(base), len(shown), len(number)
+    name, attributes = LENGTHS[named], LENGTHS[size]
+    inner = 2 + len(name) + named + len(attributes) + size
+    entry = LENGTHS[inner]
+    whole, last = LENGTHS[first + 1 + len(entry) + inner], LENGTHS[first + 9]
+    begin = (b"0", whole, number, b"d", entry, b"\x04", name, rdn, base, b"0", attributes, shown)
+    return b"".join((*begin, b"0", last, number, DONE))

@@ -15,7 +15,7 @@ from securegw.keys.published import Entry, Nothing
 from securegw.servers.ldap_dialogue import MOST_OUTSTANDING, Bounds, LdapDialogue
 from securegw.servers.ldap_directory import Outcome
 from securegw.servers.ldap_entries import Person, prepare_person
-from securegw.servers.ldap_events import Ask, Close, Send, StartTLS
+from securegw.servers.ldap_events import Ask, Close, Event, Send, StartTLS
 from securegw.servers.ldap_filters import fits, texts, whom
 from securegw.servers.ldap_quick import Quick
 from securegw.servers.ldap_requests import Search
@@ -54,7 +54,9 @@ def talk(data: bytes, size: int) -> tuple[bytes, bool]:
     """All that is said, and whether it hung up; every question is answered at once with nothing."""
     one, said, closed = dialogue(), b"", False
     for at in range(0, len(data), size):
-        todo = one.receive(data[at : at + size])
+        piece = data[at : at + size]
+        answer = one.at_once(piece)
+        todo: list[Event] = [Send(answer)] if answer is not None else one.receive(piece)
         while todo:
             event = todo.pop(0)
             assert not closed, "something happened after the end"

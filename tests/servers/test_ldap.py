@@ -475,8 +475,11 @@ def test_quick_answers_are_the_same_as_long_ones(world: World) -> None:
     for wanted in ((), ("userCertificate",), ("mail", "cn"), ("userSMIMECertificate", "1.1")):
         asked = client.search(f"(mail={CAROL})", number=5, wanted=wanted, base="")
         first = door.send(asked)
-        before = door.factory.quickly_found._value.get()
+        assert door.connection._dialogue.quick_answers == 0
         second = door.send(asked)
+        assert door.connection._dialogue.quick_answers == 1
+        before = door.factory.quickly_found._value.get()
+        world.clock.advance(1)
         assert door.factory.quickly_found._value.get() == before + 1
         assert first == second
     nobody = client.search("(mail=nobody@partner.test)", number=6)
