@@ -64,13 +64,16 @@ def ratio(row: Row, other: Row, name: str) -> float:
     return statistics.median(getattr(mine, name) / getattr(theirs, name) for mine, theirs in pairs)
 
 
-def write(name: str, title: str, words: str, groups: Sequence[tuple[list[Row], str]]) -> Path:
-    """docs/performance/NAME.rst and NAME.json; each group is rows of one load and the server to compare with."""
+def write(name: str, title: str, words: str, groups: Sequence[tuple[list[Row], str]], unit: str = "mail") -> Path:
+    """docs/performance/NAME.rst and NAME.json; each group is rows of one load and the server to compare with.
+
+    ``unit`` is what is counted; where it takes microseconds, so much is said.
+    """
     PLACE.mkdir(parents=True, exist_ok=True)
     page = PLACE / f"{name}.rst"
     lines = [title, "=" * len(title), "", words, "", machine(), ""]
     for rows, peer in groups:
-        lines += _table(rows, peer)
+        lines += _table(rows, peer, unit)
     page.write_text("\n".join(lines))
     record = [attrs.asdict(row) for rows, _ in groups for row in rows]
     (PLACE / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -88,8 +91,9 @@ def machine() -> str:
     )
 
 
+PLURALS = {"search": "searches"}
 COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("CPU ms/mail", "cpu_ms", ".2f"),
+    ("CPU ms/{unit}", "cpu_ms", ".2f"),
     ("memory MB", "memory_mb", ".0f"),
     ("dot to 250 p99 ms", "dot_p99_ms", ".1f"),
     ("session p99 ms", "session_p99_ms", ".1f"),
@@ -97,11 +101,13 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _table(rows: Sequence[Row], peer: str) -> list[str]:
+def _table(rows: Sequence[Row], peer: str, unit: str) -> list[str]:
     """One reStructuredText table: absolute figures, and ratios to the peer; a column nobody measured is left out."""
     base = next(row for row in rows if row.server == peer)
-    columns = [column for column in COLUMNS if any(row.median(column[1]) for row in rows)]
-    head = ["server", "mails/s", "ratio", *(name for name, _, _ in columns), "CPU ratio"]
+    form_of = {"cpu_ms": ".2f" if base.median("cpu_ms") >= 1 else ".4f"}
+    shown = [(name.format(unit=unit), field, form_of.get(field, form)) for name, field, form in COLUMNS]
+    columns = [column for column in shown if any(row.median(column[1]) for row in rows)]
+    head = ["server", f"{PLURALS.get(unit, unit + 's')}/s", "ratio", *(name for name, _, _ in columns), "CPU ratio"]
     cells = [head]
     for row in rows:
         figures = [f"{row.median(field):{form}}" for _, field, form in columns]

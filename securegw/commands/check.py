@@ -72,11 +72,23 @@ def check_master_key(settings: Settings) -> None:
 
 def check_smtp_tls(settings: Settings) -> None:
     """STARTTLS has a certificate with its key, or neither."""
-    own = settings.smtp
-    if (own.certificate is None) != (own.key is None):
-        raise Refusal("smtp: certificate and key belong together; name both or neither")
-    if own.certificate is not None and own.key is not None:
-        check_pair("smtp", own.certificate, own.key)
+    check_both_or_neither("smtp", settings.smtp.certificate, settings.smtp.key)
+
+
+def check_ldap_tls(settings: Settings) -> None:
+    """StartTLS likewise; TLS from the first byte must have them."""
+    own = settings.ldap
+    check_both_or_neither("ldap", own.certificate, own.key)
+    if own.certificate is None and (own.inside_tls or own.outside_tls or own.tls_only):
+        raise Refusal("ldap: inside_tls, outside_tls and tls_only need a certificate and a key")
+
+
+def check_both_or_neither(section: str, certificate: Path | None, key: Path | None) -> None:
+    """Of a door that can do without TLS."""
+    if (certificate is None) != (key is None):
+        raise Refusal(f"{section}: certificate and key belong together; name both or neither")
+    if certificate is not None and key is not None:
+        check_pair(section, certificate, key)
 
 
 def check_portal_tls(settings: Settings) -> None:
@@ -115,4 +127,6 @@ def check_database(settings: Settings) -> None:
         opened.read(check_schema).result()
 
 
-CHECKS = (check_directory, check_master_key, check_smtp_tls, check_portal_tls, check_pop3_tls, check_database)
+CHECKS = (
+    check_directory, check_master_key, check_smtp_tls, check_ldap_tls, check_portal_tls, check_pop3_tls, check_database,
+)  # fmt: skip

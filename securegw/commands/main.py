@@ -56,6 +56,7 @@ COMMANDS = (
     Command("mailboxes", "mailboxes", "Create, list, suspend and delete archive mailboxes, and change passwords."),
     Command("keys", "certificates", "List, import, export, trust, issue and remove certificates and keys."),
     Command("authority", "authority", "Make or request the authority that issues to users; its revocation lists."),
+    Command("pgpkeys", "pgpkeys", "List, import and remove OpenPGP public keys, which the keyserver hands out."),
     Command("rules", "rules", "Check, load, show and roll back the rules."),
     Command("queue", "queue", "List, show, hold, release, retry and delete waiting mail."),
     Command("history", "history", "Print what happened to a mail or an address."),

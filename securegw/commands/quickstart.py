@@ -151,6 +151,13 @@ def configuration(plan: Plan) -> str:
         "portal.key": "tls.key",
         "pop3.certificate": "tls.pem",
         "pop3.key": "tls.key",
+        "ldap.inside": ["tcp:387", "tcp:388", "tcp:389"],
+        "ldap.inside_tls": ["tcp:635"],
+        "ldap.outside": ["tcp:1389"],
+        "ldap.outside_tls": ["tcp:1636"],
+        "ldap.certificate": "tls.pem",
+        "ldap.key": "tls.key",
+        "ldap.networks": relay_networks(plan.inside_server),
     })
 
 

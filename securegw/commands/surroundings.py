@@ -76,6 +76,10 @@ def firewall(inside_server: str) -> tuple[Opening, ...]:
         Opening("25/tcp", "in, from the inside mail server", "mail of your people to the world"),
         Opening("443/tcp", "in, from the Internet", "the portal, where recipients open sealed letters"),
         Opening("995/tcp", "in, from your archive", "mailboxes over POP3S, once [pop3] listen_tls is set"),
+        Opening(
+            "387, 388, 389/tcp, 635/tcp", "in, from your people", "certificates of partners, by LDAP and LDAPS (635)"
+        ),
+        Opening("1389/tcp, 1636/tcp", "in, from the Internet", "certificates of your people, by LDAP and LDAPS (1636)"),
         Opening("25/tcp", "out, to the Internet", "delivery to other mail servers"),
         Opening(f"{inside}/tcp", f"out, to {inside_server}", "delivery to the inside mail server"),
         Opening("53/udp, 53/tcp", "out, to the name servers", "MX and address look-ups"),

@@ -22,8 +22,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from securegw.flow.claims import POLL, RENEW
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
+from securegw.keys.published import LOOK
 from securegw.mail.errors import MailError
 from securegw.portal import lists_site, portal_site
+from securegw.servers.ldap import Directory, LdapFactory
 from securegw.servers.pop3 import Pop3Factory
 from securegw.servers.smtp import SmtpFactory, smtp_factory
 from securegw.store.troubles import DatabaseTaken, NewerSchema
@@ -58,6 +60,16 @@ def _smtp(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
     return smtp_factory(house.intake, own, tls, house.settings.gateway.host, reactor, implicit_tls=implicit_tls)
 
 
+def _ldap(house: House, reactor: Any, *, ours: bool, implicit_tls: bool = False) -> Any:
+    own = house.settings.ldap
+    tls = None if own.certificate is None or own.key is None else _server_tls(own.certificate, own.key)
+    if implicit_tls and tls is None:
+        raise BadCertificate("[ldap] listeners with TLS from the first byte need a certificate and a key")
+    directory = Directory(house.published, own, ours=ours, start_tls=tls is not None and not implicit_tls)
+    door = f"ldap{'s' if implicit_tls else ''}-{'outside' if ours else 'inside'}"
+    return LdapFactory(directory, house.accounts, own, tls, reactor, door=door, implicit_tls=implicit_tls)
+
+
 def _portal(house: House, reactor: Any) -> Any:
     own = house.settings.portal
     site = portal_site(house.webmail, house.accounts, house.texts, own, reactor, house.revocations)
@@ -84,6 +96,10 @@ def _server_tls(certificate: Path, key: Path) -> ServerTLS:
 SERVERS = (
     Server("smtp", lambda settings: settings.smtp.listen, _smtp),
     Server("smtps", lambda settings: settings.smtp.listen_tls, partial(_smtp, implicit_tls=True)),
+    Server("ldap-inside", lambda settings: settings.ldap.inside, partial(_ldap, ours=False)),
+    Server("ldaps-inside", lambda settings: settings.ldap.inside_tls, partial(_ldap, ours=False, implicit_tls=True)),
+    Server("ldap-outside", lambda settings: settings.ldap.outside, partial(_ldap, ours=True)),
+    Server("ldaps-outside", lambda settings: settings.ldap.outside_tls, partial(_ldap, ours=True, implicit_tls=True)),
     Server("pop3s", lambda settings: settings.pop3.listen_tls, partial(_pop3, implicit_tls=True)),
     Server("pop3", lambda settings: settings.pop3.listen, _pop3),
     Server("portal", lambda settings: settings.portal.listen, _portal),
@@ -100,7 +116,7 @@ class Doors(Service):
         self.house: House | None = None
         self.ports: dict[str, IListeningPort] = {}
         self.opened: Deferred[None] = Deferred()
-        self.dismissible: list[SmtpFactory | Pop3Factory] = []
+        self.dismissible: list[SmtpFactory | LdapFactory | Pop3Factory] = []
         self.clocks: list[TimerService] = []
         self.failed = False
 
@@ -116,6 +132,8 @@ class Doors(Service):
             await self._open_door(house, server)
         self._every(POLL, lambda: _look(house))
         self._every(RENEW, house.claims.renew)
+        if self.settings.ldap.any_listener:
+            self._every(LOOK, house.published.look)
         self._every(CLEANING, house.retention.tick)
         self._every(CLEANING, house.revocations.tick)
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
@@ -124,7 +142,7 @@ class Doors(Service):
         """Open all listeners of a door and note where: a next hop that leads there would lead in a circle."""
         listens = server.listen(self.settings)
         factory = server.factory(house, self.reactor) if listens else None
-        if isinstance(factory, (SmtpFactory, Pop3Factory)):
+        if isinstance(factory, SmtpFactory | LdapFactory | Pop3Factory):
             self.dismissible.append(factory)
         for number, listen in enumerate(listens):
             port = await serverFromString(self.reactor, listen).listen(factory)

@@ -39,6 +39,7 @@ from securegw.gateway.settings import Settings
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
 from securegw.keys.mailboxes import MailboxKeys
+from securegw.keys.published import Published
 from securegw.keys.revocations import Revocations
 from securegw.mail.texts import Texts
 from securegw.store.database import Database, place
@@ -58,6 +59,7 @@ class House:
     places: Places
     claims: Claims
     keyring: Keyring
+    published: Published
     issuer: Issuer
     revocations: Revocations
     accounts: Accounts
@@ -198,6 +200,7 @@ def furnish(
         places,
         claims,
         keyring,
+        Published(database, workers, now, lambda: places.picture.domains, expired=settings.ldap.expired),
         issuer,
         revocations,
         accounts,

@@ -15,6 +15,7 @@ from securegw.flow.retention import RetentionSettings
 from securegw.keys.settings import KeysSettings
 from securegw.pages import PortalSettings
 from securegw.servers.pop3 import Pop3Settings
+from securegw.servers.ldap_settings import LdapSettings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
@@ -56,6 +57,7 @@ class Settings:
     relay: RelaySettings = section(RelaySettings)
     portal: PortalSettings = section(PortalSettings)
     pop3: Pop3Settings = section(Pop3Settings)
+    ldap: LdapSettings = section(LdapSettings)
     retention: RetentionSettings = section(RetentionSettings)
     keys: KeysSettings = section(KeysSettings)
     workers: WorkersSettings = section(WorkersSettings)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Delete, Update, bindparam, delete, insert, or_, select, update
 
-from securegw.store import schema
+from securegw.store import keychanges, schema
 from securegw.store.rows import number_of
 from securegw.store.schema import TENANT
 
@@ -64,6 +64,7 @@ def add(conn: Connection, new: Held) -> int:
     del values["id"]
     same = {"whose": new.tenant, "of": values["address"], "print": new.fingerprint}
     row = conn.execute(_SAME, same).one_or_none()
+    keychanges.note(conn, values["address"], new.tenant)
     if row is None:
         return number_of(conn.execute(insert(_held), values))
     gained = {"gcm": row.gcm or new.gcm, "private": new.private if row.private is None else row.private}
@@ -117,7 +118,7 @@ def ids_with_private(conn: Connection, tenant: int = TENANT) -> set[int]:
 def set_trust(conn: Connection, id: int, trust: str, tenant: int = TENANT) -> bool:
     """Decide about a certificate; False if there is none."""
     mine = (_held.c.tenant == tenant) & (_held.c.id == id)
-    return conn.execute(update(_held).where(mine).values(trust=trust)).rowcount == 1
+    return _noted(conn, update(_held).where(mine).values(trust=trust), tenant)
 
 
 def list_held(
@@ -132,9 +133,29 @@ def list_held(
     return _read(conn.execute(query))
 
 
+def addresses_with(conn: Connection, text: str, *, after: str, limit: int, tenant: int = TENANT) -> list[str]:
+    """Addresses of certificates with a text in the address or in the user's name, in their order."""
+    named = select(schema.user.c.key).where(
+        schema.user.c.tenant == tenant, schema.user.c.name.icontains(text, autoescape=True)
+    )
+    query = select(_held.c.address).where(_held.c.tenant == tenant, _held.c.address > after).distinct()
+    if text:
+        found = _held.c.address.contains(text.lower(), autoescape=True)
+        query = query.where(or_(found, _held.c.address.in_(named)))
+    return list(conn.execute(query.order_by(_held.c.address).limit(limit)).scalars())
+
+
 def remove(conn: Connection, id: int, tenant: int = TENANT) -> bool:
     """False if there was none."""
-    return conn.execute(delete(_held).where(_held.c.tenant == tenant, _held.c.id == id)).rowcount == 1
+    return _noted(conn, delete(_held).where(_held.c.tenant == tenant, _held.c.id == id), tenant)
+
+
+def _noted(conn: Connection, change: Update | Delete, tenant: int) -> bool:
+    """Make a change, and note the addresses that it is about."""
+    addresses = list(conn.execute(change.returning(_held.c.address)).scalars())
+    for address in addresses:
+        keychanges.note(conn, address, tenant)
+    return bool(addresses)
 
 
 def _authorities(conn: Connection, tenant: int, condition: Any) -> list[Held]:

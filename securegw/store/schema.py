@@ -307,6 +307,41 @@ revocation_list = Table(
     _time("next_update"),
 )
 
+# Of which address a certificate or key was added, removed or judged anew: who keeps prepared answers reads it.
+# AUTOINCREMENT: a number that was read must never come back.
+keychange = Table(
+    "keychange",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _tenant(),
+    Column("address", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+pgpkey = Table(
+    "pgpkey",
+    metadata,
+    _tenant(primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+    Column("subkeys", JSON, nullable=False),
+    Column("user_ids", JSON, nullable=False),
+    Column("addresses", JSON, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("bits", Integer, nullable=False),
+    _time("created"),
+    _time("expires", nullable=True),
+    _time("added"),
+)
+
+pgpname = Table(
+    "pgpname",
+    metadata,
+    _tenant(primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+)
+
 rulebook = Table(
     "rulebook",
     metadata,

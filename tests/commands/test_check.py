@@ -111,6 +111,7 @@ def test_all_that_is_wrong_around_it_is_told_at_once(run: Run, config: Path) -> 
     assert "smtp: " in ran.err
     assert "portal: " in ran.err
     assert "pop3: " in ran.err
+    assert "ldap: " in ran.err
     assert len(ran.err.splitlines()) == 5
     assert "Traceback" not in ran.err
 
@@ -159,3 +160,19 @@ def test_mistakes_of_ours_pass_through() -> None:
     assert sentences(ZeroDivisionError()) == []
     with pytest.raises(ZeroDivisionError):
         complaints(lambda settings: 1 / 0, None)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('certificate = "tls.pem"', "ldap: certificate and key belong together"),
+        ('inside_tls = ["tcp:1"]', "ldap: inside_tls, outside_tls and tls_only need a certificate and a key"),
+        ("tls_only = true", "ldap: inside_tls, outside_tls and tls_only need a certificate and a key"),
+        ('certificate = "tls.key"\nkey = "tls.pem"', "ldap: "),
+    ],
+)
+def test_the_keyservers_certificate(run: Run, config: Path, lines: str, words: str) -> None:
+    before, _, _ = config.read_text().partition("\n[ldap]")
+    config.write_text(f"{before}\n[ldap]\n{lines}\n")
+    ran = run("check", "--config", config)
+    assert (ran.code, words in ran.err) == (1, True), ran.err

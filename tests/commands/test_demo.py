@@ -135,7 +135,8 @@ def test_it_goes_on_running_and_writes_demo_json(demos: tuple[Played, Played]) -
     process, folder = demos[1].process, demos[1].folder
     try:
         record = wait_for_record(process, folder / "demo.json")
-        for name in ("smtp", "portal", "pop3s"):
+        doors = ("smtp", "portal", "pop3s", "ldap-inside", "ldaps-inside", "ldap-outside", "ldaps-outside")
+        for name in doors:
             place = record["listeners"][name]
             socket.create_connection((place["host"], place["port"]), timeout=10).close()
         people = {person["address"]: person for person in record["people"]}

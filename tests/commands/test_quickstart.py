@@ -134,3 +134,5 @@ def test_records_and_firewall_are_rows() -> None:
     records = dns_records("gw.a.test", "a.test", authority.to_pem(root), 0.0)
     assert {record.kind for record in records} == {"A", "MX", "TXT", "TLSA"}
     assert {row.port for row in firewall("[10.0.0.1]:2500")} >= {"25/tcp", "443/tcp", "2500/tcp", "53/udp, 53/tcp"}
+    ports = " ".join(row.port for row in firewall("[10.0.0.1]:2500"))
+    assert all(port in ports for port in ("387", "388", "389", "635", "1389", "1636"))

@@ -106,6 +106,10 @@ def test_quickstart_check_and_twistd(programs: Path, tmp_path: Path) -> None:
         here = f'listen = ["tcp:{free_port()}:interface=127.0.0.1"]'
         text, count = re.subn(rf"#? *listen = .*tcp:{door}\b.*", here, text)
         assert count == 1, f"no listen for port {door}"
+    for listener in ("inside", "inside_tls", "outside", "outside_tls"):
+        here = f'{listener} = ["tcp:{free_port()}:interface=127.0.0.1"]'
+        text, count = re.subn(rf"(?m)^{listener} = .*", here, text)
+        assert count == 1, f"no LDAP listener {listener}"
     config.write_text(text)
 
     done = run([programs / "securegw", "check", "--config", config], tmp_path)

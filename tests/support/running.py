@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import queue as queues
 import re
@@ -262,9 +263,8 @@ def configuration(smtp: int, portal: int, more: Mapping[str, Mapping[str, object
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    return str(value).lower() if isinstance(value, (bool, int, float)) else f'"{value}"'
+    """Numbers, texts, yes or no, and lists of them are written alike in TOML and JSON."""
+    return json.dumps(value if isinstance(value, (int, float, list, tuple)) else str(value))
 
 
 def prepare(

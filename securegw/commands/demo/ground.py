@@ -30,7 +30,17 @@ if TYPE_CHECKING:
 
 HOST = "gw.inside.test"
 DOMAIN = "inside.test"
-FRIENDLY = {"smtp": 2525, "portal": 8443, "pop3s": 8995, "inside": 2526, "outside": 2527}
+FRIENDLY = {
+    "smtp": 2525,
+    "portal": 8443,
+    "pop3s": 8995,
+    "inside": 2526,
+    "outside": 2527,
+    "ldap_inside": 2389,
+    "ldaps_inside": 2635,
+    "ldap_outside": 1389,
+    "ldaps_outside": 1636,
+}
 STEPS = range(0, 100, 10)  # 2535 is as good when another demo has 2525
 ARCHIVE = "archive@inside.test"
 
@@ -68,6 +78,15 @@ organisation = "Inside Hospital"
 listen_tls = ["tcp:{pop3s}:interface=127.0.0.1"]
 certificate = {certificate}
 key = {key}
+
+[ldap]
+inside = ["tcp:{ldap_inside}:interface=127.0.0.1"]
+inside_tls = ["tcp:{ldaps_inside}:interface=127.0.0.1"]
+outside = ["tcp:{ldap_outside}:interface=127.0.0.1"]
+outside_tls = ["tcp:{ldaps_outside}:interface=127.0.0.1"]
+certificate = {certificate}
+key = {key}
+networks = ["127.0.0.1/32"]
 """
 STRANGER = "127.0.0.2"
 _marks: list[socket.socket] = []  # as long as this process lives
@@ -82,6 +101,10 @@ class Ports:
     pop3s: int
     inside: int
     outside: int
+    ldap_inside: int
+    ldaps_inside: int
+    ldap_outside: int
+    ldaps_outside: int
 
 
 def choose_ports() -> Ports:
@@ -122,9 +145,7 @@ def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
         master_key=_toml(key_file),
         certificate=_toml(papers.tls_certificate),
         key=_toml(papers.tls_key),
-        smtp=ports.smtp,
-        portal=ports.portal,
-        pop3s=ports.pop3s,
+        **attrs.asdict(ports),
     )
     write_secret(file, text.encode())
     return file

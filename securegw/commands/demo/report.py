@@ -74,6 +74,7 @@ def addresses(
     """What a person can try now."""
     smtp_host, smtp = listeners["smtp"]
     portal = listeners["portal"][1]
+    ldap_inside, ldap_outside = listeners["ldap-inside"][1], listeners["ldap-outside"][1]
     ann, bob = people["ann"], people["bob"]
     width = max(len(person.address) for person in people.values())
     return [
@@ -81,6 +82,7 @@ def addresses(
         "",
         f"  SMTP     {smtp_host}:{smtp} (STARTTLS); inside from 127.0.0.1, a stranger from {stranger}",
         f"  portal   https://localhost:{portal}",
+        f"  LDAP     ldap://127.0.0.1:{ldap_inside} partners' certificates, ldap://127.0.0.1:{ldap_outside} our own",
         f"  letter   {folder / carrier} (open it in a browser)",
         f"           as {bob.address}, password: {bob.password}",
         f"  archive  POP3S on localhost:{archive.port}, as {archive.address}, password: {archive.password}",
@@ -97,5 +99,6 @@ def addresses(
         "  silent@outside.test keeps the gateway waiting.",
         "",
         f"  Everything is in {folder}; securegw queue list --config {folder / 'securegw.toml'} shows what waits.",
+        f"  Ann's certificate: ldapsearch -x -H ldap://127.0.0.1:{ldap_outside} 'mail={ann.address}'",
         "  Ctrl-C ends the demo.",
     ]
