@@ -14,8 +14,8 @@ from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
 from securegw.keys.settings import KeysSettings
 from securegw.pages import PortalSettings
-from securegw.servers.pop3 import Pop3Settings
 from securegw.servers.ldap_settings import LdapSettings
+from securegw.servers.pop3 import Pop3Settings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings

@@ -112,7 +112,7 @@ def test_all_that_is_wrong_around_it_is_told_at_once(run: Run, config: Path) -> 
     assert "portal: " in ran.err
     assert "pop3: " in ran.err
     assert "ldap: " in ran.err
-    assert len(ran.err.splitlines()) == 5
+    assert len(ran.err.splitlines()) == 6
     assert "Traceback" not in ran.err
 
 
