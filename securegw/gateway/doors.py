@@ -23,6 +23,9 @@ from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.mail.errors import MailError
 from securegw.portal import portal_site
+from securegw.servers.metrics import MonitoringSite
+from securegw.servers.nrpe import NrpeFactory
+from securegw.servers.nrpe_anonymous import AnonymousTLS
 from securegw.servers.smtp import SmtpFactory, smtp_factory
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
@@ -61,6 +64,26 @@ def _portal(house: House, reactor: Any) -> Any:
     return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
 
 
+def _monitoring(house: House, reactor: Any) -> Any:
+    own = house.settings.monitoring
+    site = MonitoringSite(own, lambda: house.health.table, reactor)
+    if own.certificate is None or own.key is None:
+        return site
+    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
+
+
+def _nrpe(house: House, reactor: Any) -> Any:
+    own = house.settings.nrpe
+    factory = NrpeFactory(own, lambda: house.health.table, reactor)
+    if own.protection == "none":
+        return factory
+    if own.protection == "anonymous":
+        return TLSMemoryBIOFactory(AnonymousTLS(), False, factory)
+    if own.certificate is None or own.key is None:
+        raise BadCertificate('[nrpe] needs a certificate and a key, or another protection than "certificate"')
+    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, factory)
+
+
 def _server_tls(certificate: Path, key: Path) -> ServerTLS:
     """A bad new file keeps the old certificate serving, and is told."""
     return ServerTLS(certificate, key, complain=lambda problem: log.error("TLS: {problem}", problem=str(problem)))
@@ -70,6 +93,8 @@ SERVERS = (
     Server("smtp", lambda settings: settings.smtp.listen, _smtp),
     Server("smtps", lambda settings: settings.smtp.listen_tls, partial(_smtp, implicit_tls=True)),
     Server("portal", lambda settings: settings.portal.listen, _portal),
+    Server("monitoring", lambda settings: settings.monitoring.listen, _monitoring),
+    Server("nrpe", lambda settings: settings.nrpe.listen, _nrpe),
 )
 
 
@@ -98,6 +123,7 @@ class Doors(Service):
         self._every(POLL, lambda: _look(house))
         self._every(RENEW, house.claims.renew)
         self._every(CLEANING, house.retention.tick)
+        self._every(self.settings.health.every, partial(_check_health, house))
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
 
     async def _open_door(self, house: House, server: Server) -> None:
@@ -147,6 +173,10 @@ class Doors(Service):
 async def _look(house: House) -> None:
     await house.places.refresh()
     await house.claims.poll()
+
+
+async def _check_health(house: House) -> None:
+    house.health.look()
 
 
 async def _stop(port: IListeningPort) -> None:

@@ -28,9 +28,12 @@ from securegw.flow.park import Park
 from securegw.flow.places import Places
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
+from securegw.flow.room import folder_of
 from securegw.flow.ways import Ways
 from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
+from securegw.health import Places as HealthPlaces
+from securegw.health import Watch
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
 from securegw.mail.texts import Texts
@@ -61,6 +64,7 @@ class House:
     journey: Journey
     delivery: Delivery
     retention: Retention
+    health: Watch
     relay: Any
     doors: list[Place]
 
@@ -181,8 +185,28 @@ def furnish(
         journey,
         delivery,
         Retention(settings=settings.retention, database=database, workers=workers, now=now, hours=hours),
+        Watch(settings.health, _health_places(settings, database, claims, hours), database, workers, now),
         relay,
         doors,
+    )
+
+
+def _health_places(settings: Settings, database: Database, claims: Claims, hours: Hours) -> HealthPlaces:
+    """What the checks look at beside the database's rows."""
+    doors: dict[str, Any] = {
+        "smtp": settings.smtp,
+        "portal": settings.portal,
+        "monitoring": settings.monitoring,
+        "nrpe": settings.nrpe,
+    }
+    pairs = {name: (door.certificate, door.key) for name, door in doors.items() if door.listen}
+    folders = {settings.gateway.directory, folder_of(database) or settings.gateway.directory}
+    return HealthPlaces(
+        folders=tuple(sorted(folders)),
+        certificates={name: (pair, key) for name, (pair, key) in pairs.items() if pair is not None and key is not None},
+        queue_limit=settings.intake.queue_limit,
+        moved=lambda: hours.moved,
+        committed=lambda: claims.renewed,
     )
 
 
@@ -220,6 +244,7 @@ async def open_rooms(house: House) -> None:
     house.park.clear()
     await house.places.refresh()
     await house.claims.open()
+    house.health.look()
 
 
 async def close_rooms(house: House) -> None:

@@ -12,7 +12,10 @@ from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
+from securegw.health import HealthSettings
 from securegw.pages import PortalSettings
+from securegw.servers.metrics import MonitoringSettings
+from securegw.servers.nrpe import NrpeSettings
 from securegw.servers.smtp import SmtpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
@@ -55,4 +58,7 @@ class Settings:
     portal: PortalSettings = section(PortalSettings)
     retention: RetentionSettings = section(RetentionSettings)
     workers: WorkersSettings = section(WorkersSettings)
+    health: HealthSettings = section(HealthSettings)
+    monitoring: MonitoringSettings = section(MonitoringSettings)
+    nrpe: NrpeSettings = section(NrpeSettings)
     log: LogSettings = section(LogSettings)

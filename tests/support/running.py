@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import queue as queues
 import re
@@ -262,6 +263,8 @@ def configuration(smtp: int, portal: int, more: Mapping[str, Mapping[str, object
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, list):
+        return json.dumps(value)
     return str(value) if isinstance(value, (int, float)) else f'"{value}"'
 
 

@@ -1,0 +1,208 @@
+"""The watch: looks at everything every few seconds, keeps the newest table, and tells who listens when a check changes.
+
+It never waits: what has not answered yet is judged by how long it is silent. The reactor only counts and compares;
+the database is asked in its own threads, the disk in a worker's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import txaio
+from cryptography import x509
+from twisted.internet.defer import Deferred
+
+from securegw import counters
+from securegw.health.checks import Answer, Buffer, Findings, Ground, judge
+from securegw.health.settings import HealthSettings
+from securegw.health.table import Check, State, Table
+from securegw.mail.errors import MailError
+from securegw.store import census
+from securegw.store.database import Database
+from securegw.tls import BadCertificate, server_context
+from securegw.workers import Work
+
+log = txaio.make_logger()
+
+STALE = 3  # so many rounds without a new table, and nobody may believe the old one
+WAIT = 5.0  # seconds after which an answer that has not come yet is a fault
+LATELY = 600.0
+REFUSALS = "securegw_smtp_refusals_total"
+STRESS = "securegw_smtp_stress"
+STATE = counters.declare_gauge("securegw_check_state", "0 well, 1 warning, 2 critical, 3 unknown.", ["check"])
+
+Listener = Callable[[Check, Check], None]
+
+
+def _no_buffers() -> tuple[Buffer, ...]:
+    return ()
+
+
+@attrs.define(kw_only=True)
+class Places:
+    """Where to look beside the database: files, and what other rooms know about themselves.
+
+    ``moved`` is how far the wall clock was put forward; ``committed`` when this node last could write.
+    """
+
+    folders: tuple[Path, ...] = ()
+    certificates: Mapping[str, tuple[Path, Path]] = attrs.field(factory=dict)
+    queue_limit: int = 0
+    moved: Callable[[], float] = lambda: 0.0
+    committed: Callable[[], float | None] = lambda: None
+    buffers: Callable[[], tuple[Buffer, ...]] = _no_buffers
+
+
+class Watch:
+    """Keeps the table; ``look`` is called regularly and returns at once."""
+
+    def __init__(
+        self, settings: HealthSettings, places: Places, database: Database, workers: Work, now: Callable[[], float]
+    ) -> None:
+        self.settings = settings
+        self.places = places
+        self.listeners: list[Listener] = []
+        self._database = database
+        self._workers = workers
+        self._now = now
+        self._table = Table(now())
+        self._answer: Answer | None = None
+        self._ground: Ground | None = None
+        self._asked: float | None = None
+        self._gone: float | None = None
+        self._work_seconds: float | None = None
+        self._delivered: float | None = None
+        self._refused: deque[tuple[float, float]] = deque()
+        self._lost: deque[tuple[float, int]] = deque()
+
+    @property
+    def table(self) -> Table:
+        """The newest table; an old one is not believed."""
+        age = self._now() - self._table.time
+        if not -STALE <= age / self.settings.every <= STALE:
+            return self._table.doubted(f"nothing has been looked at for {age:.0f} s")
+        return self._table
+
+    def look(self) -> None:
+        """Ask for what is not asked for yet, and judge what is known."""
+        now = self._now()
+        self._count(now)
+        if self._asked is None:
+            self._asked = now
+            Deferred.fromCoroutine(self._ask()).addErrback(_log_failure)
+        if self._gone is None:
+            self._gone = now
+            Deferred.fromCoroutine(self._go()).addErrback(_log_failure)
+        self._judge()
+
+    async def _ask(self) -> None:
+        began = self._now()
+        try:
+            found = await self._workers.settle(self._database.read(census.take, began))
+            answer = Answer(census=found, seconds=max(0.0, self._now() - began))
+            self._delivered = max(filter(None, (self._delivered, found.delivered)), default=None)
+        except Exception as error:
+            if not isinstance(error, MailError):
+                log.failure("the database could not be asked: {log_failure.value}")
+            answer = Answer(seconds=max(0.0, self._now() - began), problem=f"it does not answer: {_words(error)}")
+        self._asked, self._answer = None, answer
+        self._judge()
+
+    async def _go(self) -> None:
+        began = self._now()
+        try:
+            self._ground = await self._workers.thread(_look_at_ground, self.places.folders, self.places.certificates)
+        except Exception as error:
+            self._ground = Ground(problem=_words(error))
+        self._gone, self._work_seconds = None, max(0.0, self._now() - began)
+        self._judge()
+
+    def _count(self, now: float) -> None:
+        """Counters only go up: what matters is by how much within a while."""
+        self._refused.append((now, counters.total(REFUSALS)))
+        while len(self._refused) > 2 and now - self._refused[1][0] >= 60:
+            self._refused.popleft()
+        self._lost.append((now, sum(buffer.lost for buffer in self.places.buffers())))
+        while len(self._lost) > 2 and now - self._lost[1][0] >= LATELY:
+            self._lost.popleft()
+
+    def _judge(self) -> None:
+        before, self._table = self._table, judge(self._findings(self._now()), self.settings)
+        known = {check.name: check for check in before}
+        for check in self._table:
+            STATE.labels(check.name).set(check.state)
+            was = known.get(check.name)
+            if was is not None and was.state != check.state:
+                self._tell(was, check)
+
+    def _tell(self, was: Check, check: Check) -> None:
+        if was.state is State.UNKNOWN and check.state is State.OK and self._is_first(was):
+            return
+        tell = log.info if check.state is State.OK else log.warn
+        tell("health: {check} is {state}: {words}", check=check.name, state=check.state.name, words=check.words)
+        for listener in self.listeners:
+            listener(was, check)
+
+    def _is_first(self, was: Check) -> bool:
+        """Whether it was unknown only because nobody had looked yet."""
+        return was.words.endswith(" yet")
+
+    def _findings(self, now: float) -> Findings:
+        committed = self.places.committed()
+        (first, refused), (last, refusals) = self._refused[0], self._refused[-1]
+        return Findings(
+            now=now,
+            answer=_overdue(self._answer, self._asked, now),
+            ground=self._ground,
+            queue_limit=self.places.queue_limit,
+            refusals=(refusals - refused) * 60.0 / max(last - first, 60.0),
+            crowded=counters.total(STRESS),
+            work_seconds=_longer(self._work_seconds, self._gone, now),
+            silent_seconds=0.0 if committed is None else now - committed,
+            moved=self.places.moved(),
+            buffers=self.places.buffers(),
+            lost_lately=self._lost[-1][1] - self._lost[0][1],
+            delivered=self._delivered,
+        )
+
+
+def _overdue(answer: Answer | None, asked: float | None, now: float) -> Answer | None:
+    """The last answer, unless the next one is so late that the last one is no longer true."""
+    if asked is None or now - asked < WAIT:
+        return answer
+    return Answer(seconds=now - asked, problem=f"it has not answered for {now - asked:.0f} s")
+
+
+def _longer(seconds: float | None, since: float | None, now: float) -> float | None:
+    if since is None or now - since < WAIT:
+        return seconds
+    return max(seconds or 0.0, now - since)
+
+
+def _look_at_ground(folders: tuple[Path, ...], certificates: Mapping[str, tuple[Path, Path]]) -> Ground:
+    """In a worker's thread: a disk may hang."""
+    free = {str(folder): shutil.disk_usage(folder).free for folder in folders}
+    return Ground(free=free, certificates={door: _end_of(*files) for door, files in certificates.items()})
+
+
+def _end_of(certificate: Path, key: Path) -> float | str:
+    """When a certificate ends, or why no new connection could use it."""
+    try:
+        server_context(certificate, key)
+        own = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    except (BadCertificate, OSError, ValueError) as error:
+        return str(error)
+    return own.not_valid_after_utc.timestamp()
+
+
+def _words(error: Exception) -> str:
+    return ((error.detail if isinstance(error, MailError) else "") or str(error) or type(error).__name__)[:200]
+
+
+def _log_failure(failure: Any) -> None:
+    log.failure("a look at our health failed: {log_failure.value}", failure=failure)
