@@ -16,7 +16,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-disable_created_metrics()  # when each was made is no news, and would double their number
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each was made is no news, and would double their number
 
 
 def declare(name: str, help: str, labels: Sequence[str] = (), *, registry: CollectorRegistry = REGISTRY) -> Counter:

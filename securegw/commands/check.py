@@ -84,6 +84,17 @@ def check_portal_tls(settings: Settings) -> None:
     check_pair("portal", settings.portal.certificate, settings.portal.key)
 
 
+def check_monitoring_tls(settings: Settings) -> None:
+    """The doors for monitoring have whole pairs where they need them."""
+    for section, own in (("monitoring", settings.monitoring), ("nrpe", settings.nrpe)):
+        if (own.certificate is None) != (own.key is None):
+            raise Refusal(f"{section}: certificate and key belong together; name both or neither")
+        if own.certificate is not None and own.key is not None:
+            check_pair(section, own.certificate, own.key)
+    if settings.nrpe.listen and settings.nrpe.protection == "certificate" and settings.nrpe.certificate is None:
+        raise Refusal('nrpe: needs a certificate and a key, or another protection than "certificate"')
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -106,4 +117,11 @@ def check_database(settings: Settings) -> None:
         opened.read(check_schema).result()
 
 
-CHECKS = (check_directory, check_master_key, check_smtp_tls, check_portal_tls, check_database)
+CHECKS = (
+    check_directory,
+    check_master_key,
+    check_smtp_tls,
+    check_portal_tls,
+    check_monitoring_tls,
+    check_database,
+)

@@ -75,6 +75,7 @@ def firewall(inside_server: str) -> tuple[Opening, ...]:
         Opening("25/tcp", "in, from the Internet", "mail for your domains"),
         Opening("25/tcp", "in, from the inside mail server", "mail of your people to the world"),
         Opening("443/tcp", "in, from the Internet", "the portal, where recipients open sealed letters"),
+        Opening("5666/tcp, 9464/tcp", "in, from the monitoring host", "NRPE; health and metrics by HTTP, where set"),
         Opening("25/tcp", "out, to the Internet", "delivery to other mail servers"),
         Opening(f"{inside}/tcp", f"out, to {inside_server}", "delivery to the inside mail server"),
         Opening("53/udp, 53/tcp", "out, to the name servers", "MX and address look-ups"),

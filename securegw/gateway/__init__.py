@@ -21,10 +21,21 @@ from twisted.python import usage  # noqa: E402
 
 from securegw import config  # noqa: E402
 from securegw.gateway.doors import Doors  # noqa: E402
-from securegw.gateway.rooms import House, close_rooms, furnish, open_rooms  # noqa: E402
+from securegw.gateway.rooms import House, close_rooms, folders_of, furnish, open_rooms  # noqa: E402
 from securegw.gateway.settings import Settings  # noqa: E402
 
-__all__ = ["Gateway", "House", "Options", "Settings", "build", "close_rooms", "furnish", "makeService", "open_rooms"]
+__all__ = [
+    "Gateway",
+    "House",
+    "Options",
+    "Settings",
+    "build",
+    "close_rooms",
+    "folders_of",
+    "furnish",
+    "makeService",
+    "open_rooms",
+]
 
 
 @attrs.frozen

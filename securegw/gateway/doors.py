@@ -93,7 +93,7 @@ SERVERS = (
     Server("smtp", lambda settings: settings.smtp.listen, _smtp),
     Server("smtps", lambda settings: settings.smtp.listen_tls, partial(_smtp, implicit_tls=True)),
     Server("portal", lambda settings: settings.portal.listen, _portal),
-    Server("monitoring", lambda settings: settings.monitoring.listen, _monitoring),
+    Server("metrics", lambda settings: settings.monitoring.listen, _monitoring),
     Server("nrpe", lambda settings: settings.nrpe.listen, _nrpe),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -193,21 +194,19 @@ def furnish(
 
 def _health_places(settings: Settings, database: Database, claims: Claims, hours: Hours) -> HealthPlaces:
     """What the checks look at beside the database's rows."""
-    doors: dict[str, Any] = {
-        "smtp": settings.smtp,
-        "portal": settings.portal,
-        "monitoring": settings.monitoring,
-        "nrpe": settings.nrpe,
-    }
-    pairs = {name: (door.certificate, door.key) for name, door in doors.items() if door.listen}
-    folders = {settings.gateway.directory, folder_of(database) or settings.gateway.directory}
     return HealthPlaces(
-        folders=tuple(sorted(folders)),
-        certificates={name: (pair, key) for name, (pair, key) in pairs.items() if pair is not None and key is not None},
+        folders=folders_of(settings, database),
+        certificates=settings.certificates,
         queue_limit=settings.intake.queue_limit,
         moved=lambda: hours.moved,
         committed=lambda: claims.renewed,
     )
+
+
+def folders_of(settings: Settings, database: Database) -> tuple[Path, ...]:
+    """The folders whose disks must not be full."""
+    own = settings.gateway.directory
+    return tuple(sorted({own, folder_of(database) or own}))
 
 
 def build_rooms(settings: Settings, reactor: Any) -> House:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -62,3 +63,14 @@ class Settings:
     monitoring: MonitoringSettings = section(MonitoringSettings)
     nrpe: NrpeSettings = section(NrpeSettings)
     log: LogSettings = section(LogSettings)
+
+    @property
+    def certificates(self) -> dict[str, tuple[Path, Path]]:
+        """The files of each door's TLS that is in use, the certificate first."""
+        doors: dict[str, Any] = {
+            "smtp": self.smtp,
+            "portal": self.portal,
+            "monitoring": self.monitoring,
+            "nrpe": self.nrpe,
+        }
+        return {name: (door.certificate, door.key) for name, door in doors.items() if door.listen and door.certificate}

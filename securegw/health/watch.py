@@ -6,7 +6,6 @@ the database is asked in its own threads, the disk in a worker's.
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,17 +13,16 @@ from typing import Any
 
 import attrs
 import txaio
-from cryptography import x509
 from twisted.internet.defer import Deferred
 
 from securegw import counters
 from securegw.health.checks import Answer, Buffer, Findings, Ground, judge
+from securegw.health.ground import look_at_ground
 from securegw.health.settings import HealthSettings
 from securegw.health.table import Check, State, Table
 from securegw.mail.errors import MailError
 from securegw.store import census
 from securegw.store.database import Database
-from securegw.tls import BadCertificate, server_context
 from securegw.workers import Work
 
 log = txaio.make_logger()
@@ -116,7 +114,7 @@ class Watch:
     async def _go(self) -> None:
         began = self._now()
         try:
-            self._ground = await self._workers.thread(_look_at_ground, self.places.folders, self.places.certificates)
+            self._ground = await self._workers.thread(look_at_ground, self.places.folders, self.places.certificates)
         except Exception as error:
             self._ground = Ground(problem=_words(error))
         self._gone, self._work_seconds = None, max(0.0, self._now() - began)
@@ -182,22 +180,6 @@ def _longer(seconds: float | None, since: float | None, now: float) -> float | N
     if since is None or now - since < WAIT:
         return seconds
     return max(seconds or 0.0, now - since)
-
-
-def _look_at_ground(folders: tuple[Path, ...], certificates: Mapping[str, tuple[Path, Path]]) -> Ground:
-    """In a worker's thread: a disk may hang."""
-    free = {str(folder): shutil.disk_usage(folder).free for folder in folders}
-    return Ground(free=free, certificates={door: _end_of(*files) for door, files in certificates.items()})
-
-
-def _end_of(certificate: Path, key: Path) -> float | str:
-    """When a certificate ends, or why no new connection could use it."""
-    try:
-        server_context(certificate, key)
-        own = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
-    except (BadCertificate, OSError, ValueError) as error:
-        return str(error)
-    return own.not_valid_after_utc.timestamp()
 
 
 def _words(error: Exception) -> str:

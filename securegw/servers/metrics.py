@@ -6,7 +6,7 @@ Twisted (RFC 9110, RFC 9112). GET and HEAD only; a request with a body is cut of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ log = txaio.make_logger()
 
 MOST = 50
 SECONDS = 30.0
+TEXT = "text/plain; charset=utf-8"
 CODES = {State.OK: 200, State.WARNING: 200, State.CRITICAL: 503, State.UNKNOWN: 503}
+
+Writer = Callable[[Any], tuple[int, str, bytes]]
 
 _Channel: Any = http.HTTPChannel  # their methods have no types
 _Site: Any = server.Site
@@ -47,20 +50,23 @@ class MonitoringSettings:
     key: Path | None = setting(config.path, default=None, help="Private key of the certificate, in PEM.")
 
 
-class Page(_Resource):  # type: ignore[misc]
-    """One page: its text is made anew for every request."""
+class Pages(_Resource):  # type: ignore[misc]
+    """All there is: by its path a function that writes the page anew for every request."""
 
     isLeaf = True
 
-    def __init__(self, write: Callable[[Any], tuple[int, str, bytes]]) -> None:
+    def __init__(self, pages: Mapping[bytes, Writer]) -> None:
         super().__init__()
-        self._write = write
+        self._pages = pages
 
-    def render_GET(self, request: Any) -> bytes:
-        if request.postpath:
-            request.setResponseCode(404)
-            return b""
-        code, kind, body = self._write(request)
+    def render(self, request: Any) -> bytes:
+        write = self._pages.get(request.path)
+        code, kind, body = 404, TEXT, b""
+        if request.method not in (b"GET", b"HEAD"):
+            code = 405
+            request.setHeader("Allow", "GET, HEAD")
+        elif write is not None:
+            code, kind, body = write(request)
         request.setResponseCode(code)
         request.setHeader("Content-Type", kind)
         request.setHeader("Cache-Control", "no-store")
@@ -116,10 +122,8 @@ class MonitoringSite(_Site):  # type: ignore[misc]
     protocol = MonitoringChannel
 
     def __init__(self, settings: MonitoringSettings, table: Callable[[], Table], reactor: Any) -> None:
-        root = _Resource()
-        root.putChild(b"metrics", Page(_metrics))
-        root.putChild(b"health", Page(lambda request: _health(table(), request)))
-        super().__init__(root, timeout=SECONDS, reactor=reactor)
+        pages = {b"/metrics": _metrics, b"/health": lambda request: _health(table(), request)}
+        super().__init__(Pages(pages), timeout=SECONDS, reactor=reactor)
         self.settings = settings
         self.open = 0
 
@@ -150,4 +154,4 @@ def _health(table: Table, request: Any) -> tuple[int, str, bytes]:
     """A load balancer reads the code, a person the first line, a program the JSON."""
     if request.args.get(b"format") == [b"json"]:
         return CODES[table.state], "application/json", as_json(table).encode()
-    return CODES[table.state], "text/plain; charset=utf-8", page(table).encode()
+    return CODES[table.state], TEXT, page(table).encode()

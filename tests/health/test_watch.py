@@ -168,12 +168,12 @@ def test_a_parked_mail_is_seen_and_let_go(world: World) -> None:
 
 
 def test_the_disk_fills_and_empties(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from securegw.health import watch
+    from securegw.health import ground
 
     class Usage:
         free = 500 << 20
 
-    monkeypatch.setattr(watch.shutil, "disk_usage", lambda folder: Usage)
+    monkeypatch.setattr(ground.shutil, "disk_usage", lambda folder: Usage)
     assert state(world, "space", 10) is State.CRITICAL
     Usage.free = 50 << 30
     assert state(world, "space", 10) is State.OK

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOST = "gw.inside.test"
 DOMAIN = "inside.test"
-FRIENDLY = {"smtp": 2525, "portal": 8443, "inside": 2526, "outside": 2527}
+FRIENDLY = {"smtp": 2525, "portal": 8443, "inside": 2526, "outside": 2527, "nrpe": 15666, "metrics": 9464}
 STEPS = range(0, 100, 10)  # 2535 is as good when another demo has 2525
 
 # Only 127.0.0.1 is inside: whoever comes from another address of the loopback is a stranger to the gateway.
@@ -59,6 +59,18 @@ url = "https://localhost:{portal}"
 certificate = {certificate}
 key = {key}
 organisation = "Inside Hospital"
+
+[health]
+every = "2s"
+space = ["20 MB", "10 MB"]
+
+[nrpe]
+listen = ["tcp:{nrpe}:interface=127.0.0.1"]
+certificate = {certificate}
+key = {key}
+
+[monitoring]
+listen = ["tcp:{metrics}:interface=127.0.0.1"]
 """
 STRANGER = "127.0.0.2"
 _marks: list[socket.socket] = []  # as long as this process lives
@@ -72,6 +84,8 @@ class Ports:
     portal: int
     inside: int
     outside: int
+    nrpe: int
+    metrics: int
 
 
 def choose_ports() -> Ports:
@@ -114,6 +128,8 @@ def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
         key=_toml(papers.tls_key),
         smtp=ports.smtp,
         portal=ports.portal,
+        nrpe=ports.nrpe,
+        metrics=ports.metrics,
     )
     write_secret(file, text.encode())
     return file

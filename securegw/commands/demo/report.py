@@ -77,6 +77,7 @@ def addresses(
         "",
         f"  SMTP     {smtp_host}:{smtp} (STARTTLS); inside from 127.0.0.1, a stranger from {stranger}",
         f"  portal   https://localhost:{portal}",
+        f"  health   http://127.0.0.1:{listeners['metrics'][1]}/health and /metrics; NRPE on {listeners['nrpe'][1]}",
         f"  letter   {folder / carrier} (open it in a browser)",
         f"           as {bob.address}, password: {bob.password}",
         f"  trust    {folder / 'ca.pem'} (the portal's authority, for your browser)",
