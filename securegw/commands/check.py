@@ -22,6 +22,7 @@ from securegw.commands.opening import (
     sqlite_file,
 )
 from securegw.commands.sentences import sentences
+from securegw.tls import BadCertificate, ClientTLS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -95,6 +96,19 @@ def check_monitoring_tls(settings: Settings) -> None:
         raise Refusal('nrpe: needs a certificate and a key, or another protection than "certificate"')
 
 
+def check_syslog_tls(settings: Settings) -> None:
+    """The roots for log receivers, and our own certificate, can be used."""
+    own = settings.syslog
+    if (own.certificate is None) != (own.key is None):
+        raise Refusal("syslog: certificate and key belong together; name both or neither")
+    if own.certificate is not None and own.key is not None:
+        check_pair("syslog", own.certificate, own.key)
+    try:
+        ClientTLS(own.authorities)
+    except BadCertificate as error:
+        raise Refusal(f"syslog: {error}") from None
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -123,5 +137,6 @@ CHECKS = (
     check_smtp_tls,
     check_portal_tls,
     check_monitoring_tls,
+    check_syslog_tls,
     check_database,
 )

@@ -17,12 +17,15 @@ txaio.use_twisted()  # before any room asks for a logger
 
 from twisted.application.service import MultiService  # noqa: E402
 from twisted.internet.defer import Deferred  # noqa: E402
+from twisted.logger import ILogObserver  # noqa: E402
 from twisted.python import usage  # noqa: E402
+from twisted.python.components import Componentized  # noqa: E402
 
 from securegw import config  # noqa: E402
 from securegw.gateway.doors import Doors  # noqa: E402
 from securegw.gateway.rooms import House, close_rooms, folders_of, furnish, open_rooms  # noqa: E402
 from securegw.gateway.settings import Settings  # noqa: E402
+from securegw.logs import LogSettings, local_observer  # noqa: E402
 
 __all__ = [
     "Gateway",
@@ -62,9 +65,28 @@ class Gateway:
         return {name: (host.host, host.port) for name, host in hosts.items() if hasattr(host, "port")}
 
 
-def build(settings: Settings, reactor: Any) -> Gateway:
+class LoggedService(MultiService):
+    """The service of a gateway that writes its own log: twistd asks the application for an observer."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.settings = settings
+
+    def setServiceParent(self, parent: Any) -> None:
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, local_observer(self.settings))
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+
+def told_by_twistd(options: Options) -> bool:
+    """Whether twistd was told where the log goes."""
+    parent: Any = options.parent or {}
+    return bool(parent.get("logfile") or parent.get("syslog"))
+
+
+def build(settings: Settings, reactor: Any, log_is_elsewhere: bool = True) -> Gateway:
     """A gateway by its settings. Rooms are built when the service starts: threads do not survive a daemon's fork."""
-    service = MultiService()
+    service = MultiService() if log_is_elsewhere else LoggedService(settings.log)
     doors = Doors(settings, reactor)
     doors.setServiceParent(service)  # type: ignore[no-untyped-call]
     return Gateway(service, doors)
@@ -88,7 +110,7 @@ def makeService(options: Options) -> MultiService:
     except config.Mistakes as mistakes:
         sys.exit("\n".join(config.format_mistake(mistake) for mistake in mistakes.mistakes))
     txaio.set_global_log_level(settings.log.level)
-    gateway = build(settings, reactor)
+    gateway = build(settings, reactor, told_by_twistd(options))
     reactor.addSystemEventTrigger("after", "shutdown", _leave, gateway)
     return gateway.service
 

@@ -9,11 +9,13 @@ import attrs
 
 from securegw import config
 from securegw.clients.relay import RelaySettings
+from securegw.clients.syslog import SyslogSettings
 from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
 from securegw.health import HealthSettings
+from securegw.logs import LogSettings
 from securegw.pages import PortalSettings
 from securegw.servers.metrics import MonitoringSettings
 from securegw.servers.nrpe import NrpeSettings
@@ -38,15 +40,6 @@ class GatewaySettings:
 
 
 @attrs.frozen
-class LogSettings:
-    """What is told of the work. One line an event; never a body, a password or a key."""
-
-    level: str = setting(
-        config.choice("critical", "error", "warn", "info", "debug"), default="info", help="The least that is told."
-    )
-
-
-@attrs.frozen
 class Settings:
     """All settings of one machine; what the organisation decides stands in the database."""
 
@@ -63,6 +56,7 @@ class Settings:
     monitoring: MonitoringSettings = section(MonitoringSettings)
     nrpe: NrpeSettings = section(NrpeSettings)
     log: LogSettings = section(LogSettings)
+    syslog: SyslogSettings = section(SyslogSettings)
 
     @property
     def certificates(self) -> dict[str, tuple[Path, Path]]:
