@@ -22,6 +22,7 @@ from securegw.commands.opening import (
     sqlite_file,
 )
 from securegw.commands.sentences import sentences
+from securegw.servers.snmp_security import BadSecrets, Secrets, read_secrets
 from securegw.tls import BadCertificate, ClientTLS
 
 if TYPE_CHECKING:
@@ -109,6 +110,21 @@ def check_syslog_tls(settings: Settings) -> None:
         raise Refusal(f"syslog: {error}") from None
 
 
+def check_snmp_secrets(settings: Settings) -> None:
+    """The communities and users of SNMP can be read, and by nobody else."""
+    own = settings.snmp
+    if own.listen and own.secrets is None:
+        raise Refusal("snmp: without secrets nobody can ask; name a file")
+    try:
+        found = read_secrets(own.secrets, b"securegw check") if own.secrets else Secrets()
+    except BadSecrets as error:
+        raise Refusal(f"snmp: {error}") from None
+    if own.trap_user is not None and own.trap_user.encode() not in found.users:
+        raise Refusal(f"snmp: trap_user {own.trap_user} is not in the file with the secrets")
+    if own.traps and own.trap_user is None and not found.communities:
+        raise Refusal("snmp: traps need a trap_user or a community")
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -138,5 +154,6 @@ CHECKS = (
     check_portal_tls,
     check_monitoring_tls,
     check_syslog_tls,
+    check_snmp_secrets,
     check_database,
 )

@@ -16,20 +16,20 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import AbstractDatagramProtocol, Factory
-from twisted.logger import globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from securegw.clients.syslog import Forwarder, Receiver
 from securegw.flow.claims import POLL, RENEW
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
-from securegw.health.checks import Buffer
+from securegw.gateway.watching import Watching
 from securegw.mail.errors import MailError
 from securegw.portal import portal_site
 from securegw.servers.metrics import MonitoringSite
 from securegw.servers.nrpe import NrpeFactory
 from securegw.servers.nrpe_anonymous import AnonymousTLS
 from securegw.servers.smtp import SmtpFactory, smtp_factory
+from securegw.servers.snmp_engine import BadEngine
+from securegw.servers.snmp_security import BadSecrets
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
 
@@ -38,7 +38,16 @@ log = txaio.make_logger()
 CLEANING = 600.0
 
 # What an operator can mend: one line says it, no traceback.
-EXPECTED = (BadCertificate, CannotListenError, DatabaseTaken, MailError, NewerSchema, OSError)
+EXPECTED = (
+    BadCertificate,
+    BadEngine,
+    BadSecrets,
+    CannotListenError,
+    DatabaseTaken,
+    MailError,
+    NewerSchema,
+    OSError,
+)
 
 # One line for each event of ours, none for each connection or question to a name server.
 AbstractDatagramProtocol.noisy = Factory.noisy = False
@@ -112,7 +121,7 @@ class Doors(Service):
         self.opened: Deferred[None] = Deferred()
         self.smtp: list[SmtpFactory] = []
         self.clocks: list[TimerService] = []
-        self.forwarder: Forwarder | None = None
+        self.watching: Watching | None = None
         self.failed = False
 
     def startService(self) -> None:
@@ -122,7 +131,9 @@ class Doors(Service):
     async def _open(self) -> None:
         self.house = house = build_rooms(self.settings, self.reactor)
         await open_rooms(house)
-        self._forward_log(house)
+        self.watching = watching = Watching(house, self.reactor)
+        watching.start()
+        self.ports.update(watching.ports)
         for server in SERVERS:
             await self._open_door(house, server)
         self._every(POLL, lambda: _look(house))
@@ -143,16 +154,6 @@ class Doors(Service):
             host: Any = port.getHost()
             if server.factory is not _portal and hasattr(host, "port"):
                 house.doors.append((host.host, host.port))
-
-    def _forward_log(self, house: House) -> None:
-        """From here on other machines get the log too, if any are named."""
-        own = self.settings.gateway
-        self.forwarder = forwarder = Forwarder(
-            self.settings.syslog, own.host, own.directory / "syslog", house.workers, self.reactor
-        )
-        forwarder.start()
-        house.health.places.buffers = lambda: tuple(_buffer(receiver) for receiver in forwarder.receivers)
-        globalLogPublisher.addObserver(forwarder)
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:
         clock = TimerService(seconds, _in_turn(work))
@@ -179,9 +180,8 @@ class Doors(Service):
             factory.dismiss()
         if self.house is not None:
             await close_rooms(self.house)
-        if self.forwarder is not None:
-            globalLogPublisher.removeObserver(self.forwarder)
-            await self.forwarder.stop()
+        if self.watching is not None:
+            await self.watching.stop()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
@@ -191,17 +191,6 @@ class Doors(Service):
 async def _look(house: House) -> None:
     await house.places.refresh()
     await house.claims.poll()
-
-
-def _buffer(receiver: Receiver) -> Buffer:
-    queue = receiver.queue
-    return Buffer(
-        name=str(receiver.place),
-        full=queue.full,
-        waiting=queue.waiting,
-        lost=queue.lost,
-        connected=receiver.connected,
-    )
 
 
 async def _check_health(house: House) -> None:

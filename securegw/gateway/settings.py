@@ -20,6 +20,7 @@ from securegw.pages import PortalSettings
 from securegw.servers.metrics import MonitoringSettings
 from securegw.servers.nrpe import NrpeSettings
 from securegw.servers.smtp import SmtpSettings
+from securegw.servers.snmp import SnmpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
 
@@ -55,6 +56,7 @@ class Settings:
     health: HealthSettings = section(HealthSettings)
     monitoring: MonitoringSettings = section(MonitoringSettings)
     nrpe: NrpeSettings = section(NrpeSettings)
+    snmp: SnmpSettings = section(SnmpSettings)
     log: LogSettings = section(LogSettings)
     syslog: SyslogSettings = section(SyslogSettings)
 
