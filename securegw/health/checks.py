@@ -62,6 +62,7 @@ class Findings:
     moved: float = 0.0
     buffers: tuple[Buffer, ...] = ()
     lost_lately: int = 0
+    unwritten_lately: int = 0
     delivered: float | None = None
 
 
@@ -183,6 +184,12 @@ def _keyservers(name: str, found: Findings, settings: HealthSettings) -> Check:
     return Check(name, State.OK, "not configured")
 
 
+def _log(name: str, found: Findings, settings: HealthSettings) -> Check:
+    lost = found.unwritten_lately
+    words = f"{_count(lost, 'line')} of our own log could not be written in the last ten minutes"
+    return Check(name, State.CRITICAL if lost else State.OK, words if lost else "it is written", lost)
+
+
 def _syslog(name: str, found: Findings, settings: HealthSettings) -> Check:
     if not found.buffers:
         return Check(name, State.OK, "not configured")
@@ -238,6 +245,7 @@ CHECKS: Mapping[str, Callable[[str, Findings, HealthSettings], Check]] = {
     "keys": _keys,
     "revocation": _revocation,
     "keyservers": _keyservers,
+    "log": _log,
     "syslog": _syslog,
     "clock": _clock,
     "logins": _logins,

@@ -32,6 +32,7 @@ WAIT = 5.0  # seconds after which an answer that has not come yet is a fault
 LATELY = 600.0
 REFUSALS = "securegw_smtp_refusals_total"
 STRESS = "securegw_smtp_stress"
+UNWRITTEN = "securegw_log_lost_total"
 STATE = counters.declare_gauge("securegw_check_state", "0 well, 1 warning, 2 critical, 3 unknown.", ["check"])
 
 Listener = Callable[[Check, Check], None]
@@ -56,6 +57,25 @@ class Places:
     buffers: Callable[[], tuple[Buffer, ...]] = _no_buffers
 
 
+class Growth:
+    """By how much a number that only goes up has grown within the last so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._noted: deque[tuple[float, float]] = deque()
+
+    def note(self, now: float, total: float) -> None:
+        self._noted.append((now, total))
+        while len(self._noted) > 2 and now - self._noted[1][0] >= self._seconds:
+            self._noted.popleft()
+
+    @property
+    def lately(self) -> float:
+        """The growth; of a longer time, if it was not looked at more often, its share."""
+        (first, before), (last, now) = self._noted[0], self._noted[-1]
+        return (now - before) * self._seconds / max(last - first, self._seconds)
+
+
 class Watch:
     """Keeps the table; ``look`` is called regularly and returns at once."""
 
@@ -75,8 +95,9 @@ class Watch:
         self._gone: float | None = None
         self._work_seconds: float | None = None
         self._delivered: float | None = None
-        self._refused: deque[tuple[float, float]] = deque()
-        self._lost: deque[tuple[float, int]] = deque()
+        self._refused = Growth(60.0)
+        self._lost = Growth(LATELY)
+        self._unwritten = Growth(LATELY)
 
     @property
     def table(self) -> Table:
@@ -122,12 +143,9 @@ class Watch:
 
     def _count(self, now: float) -> None:
         """Counters only go up: what matters is by how much within a while."""
-        self._refused.append((now, counters.total(REFUSALS)))
-        while len(self._refused) > 2 and now - self._refused[1][0] >= 60:
-            self._refused.popleft()
-        self._lost.append((now, sum(buffer.lost for buffer in self.places.buffers())))
-        while len(self._lost) > 2 and now - self._lost[1][0] >= LATELY:
-            self._lost.popleft()
+        self._refused.note(now, counters.total(REFUSALS))
+        self._lost.note(now, sum(buffer.lost for buffer in self.places.buffers()))
+        self._unwritten.note(now, counters.total(UNWRITTEN))
 
     def _judge(self) -> None:
         before, self._table = self._table, judge(self._findings(self._now()), self.settings)
@@ -152,19 +170,19 @@ class Watch:
 
     def _findings(self, now: float) -> Findings:
         committed = self.places.committed()
-        (first, refused), (last, refusals) = self._refused[0], self._refused[-1]
         return Findings(
             now=now,
             answer=_overdue(self._answer, self._asked, now),
             ground=self._ground,
             queue_limit=self.places.queue_limit,
-            refusals=(refusals - refused) * 60.0 / max(last - first, 60.0),
+            refusals=self._refused.lately,
             crowded=counters.total(STRESS),
             work_seconds=_longer(self._work_seconds, self._gone, now),
             silent_seconds=0.0 if committed is None else now - committed,
             moved=self.places.moved(),
             buffers=self.places.buffers(),
-            lost_lately=self._lost[-1][1] - self._lost[0][1],
+            lost_lately=int(self._lost.lately),
+            unwritten_lately=int(self._unwritten.lately),
             delivered=self._delivered,
         )
 

@@ -15,9 +15,11 @@ from twisted.logger import ILogObserver
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from securegw import config
+from securegw import config, counters
 from securegw.config import setting
 from securegw.logs.lines import cut, level_of, plain, text_of
+
+LOST = counters.declare("securegw_log_lost", "Lines of our own log that could not be written.")
 
 
 @attrs.frozen
@@ -41,7 +43,6 @@ class LocalObserver:
     """Writes each event as one line. A log that cannot be written is not a reason to stop; it is counted."""
 
     def __init__(self, write: Any, flush: Any) -> None:
-        self.lost = 0
         self._write = write
         self._flush = flush
 
@@ -50,7 +51,7 @@ class LocalObserver:
             self._write(line_of(event) + "\n")
             self._flush()
         except Exception:  # a full disk, a closed pipe: whatever it is, it must not be logged from here
-            self.lost += 1
+            LOST.inc()
 
 
 def line_of(event: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def test_all_is_well() -> None:
 def test_what_was_not_looked_at_is_unknown_and_says_so() -> None:
     table = judge(Findings(now=NOW), SETTINGS)
     unknown = {found.name for found in table if found.state is State.UNKNOWN}
-    assert unknown == set(CHECKS) - {"refusals", "stress", "revocation", "keyservers", "syslog", "clock"}
+    assert unknown == set(CHECKS) - {"refusals", "stress", "revocation", "keyservers", "log", "syslog", "clock"}
     assert all(found.words.endswith(" yet") for found in table if found.name in unknown)
 
 
@@ -79,6 +79,7 @@ def test_what_was_not_looked_at_is_unknown_and_says_so() -> None:
         ("keys", counted(authority=NOW + DAY * 5), State.CRITICAL, "our own authority ends in 5 d"),
         ("revocation", {}, State.OK, "not configured"),
         ("keyservers", {}, State.OK, "not configured"),
+        ("log", {"unwritten_lately": 3}, State.CRITICAL, "3 lines of our own log could not be written"),
         ("syslog", {"buffers": (Buffer(name="a", full=1.0),)}, State.OK, "all receivers"),
         ("syslog", {"buffers": (Buffer(name="a", full=10.0),)}, State.WARNING, ""),
         (

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from securegw.flow.hours import Hours
 from securegw.health import Check, HealthSettings, Places, State, Watch
 from securegw.health.checks import Buffer
+from securegw.logs.local import LocalObserver
 from securegw.mail.address import parse_path
 from securegw.mail.errors import StoreBusy
 from securegw.store import census, desk, keystore, limits, people
@@ -249,6 +250,17 @@ def test_a_log_receiver_loses_lines_and_is_forgiven_after_a_while(world: World) 
     found[:] = [Buffer(name="logs.test", lost=4)]
     assert state(world, "syslog", 10) is State.CRITICAL
     assert state(world, "syslog", 620) is State.OK
+
+
+def test_a_log_that_cannot_be_written_is_told_by_other_ways(world: World) -> None:
+    def full(text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    observer = LocalObserver(full, lambda: None)
+    assert state(world, "log", 10) is State.OK
+    observer({"log_format": "x"})
+    assert state(world, "log", 10) is State.CRITICAL
+    assert state(world, "log", 620) is State.OK
 
 
 def test_whoever_listens_is_told_of_changes_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

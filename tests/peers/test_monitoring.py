@@ -62,7 +62,7 @@ def test_check_nrpe(watched: Watched, version: tuple[str, ...], tls: tuple[str, 
 def test_check_nrpe_sees_all_checks_at_once(watched: Watched) -> None:
     ran = watched.check_nrpe("-c", "check_securegw")
     assert ran.returncode == 0, ran.stdout
-    assert ran.stdout.startswith("SECUREGW OK - all 18 checks are well | queue=0;1000;10000;0 oldest=0s;14400;86400;0")
+    assert ran.stdout.startswith("SECUREGW OK - all 19 checks are well | queue=0;1000;10000;0 oldest=0s;14400;86400;0")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_curl_reads_health_and_metrics(watched: Watched, program: Callable[[str]
         words = [program("curl"), "-sS", "--noproxy", "*", "--fail", f"http://127.0.0.1:{watched.metrics}{path}"]
         return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
 
-    assert curl("/health").startswith("OK: all 18 checks are well\n")
+    assert curl("/health").startswith("OK: all 19 checks are well\n")
     assert json.loads(curl("/health?format=json"))["state"] == "OK"
     metrics = curl("/metrics")
     assert 'securegw_check_state{check="queue"} 0.0' in metrics

@@ -93,7 +93,7 @@ def test_snmpget(watched: Watched, program: Find, who: tuple[str, ...]) -> None:
     ran = watched.ask(program("snmpget"), *who, more=names)
     assert ran.stdout.splitlines() == [
         "SECUREGW-MIB::sgwState.0 = INTEGER: ok(0)",
-        "SECUREGW-MIB::sgwWords.0 = STRING: all 18 checks are well",
+        "SECUREGW-MIB::sgwWords.0 = STRING: all 19 checks are well",
         "SECUREGW-MIB::sgwCheckState.'queue' = INTEGER: ok(0)",
     ], ran.stderr
 
@@ -103,7 +103,7 @@ def test_snmpget(watched: Watched, program: Find, who: tuple[str, ...]) -> None:
 def test_walks(watched: Watched, program: Find, how: tuple[str, ...], who: tuple[str, ...]) -> None:
     ran = watched.ask(program(how[0]), *who, *how[1:], "-On", more=(".1.3",))
     names = re.findall(r"^(\.[\d.]+) = (?!No more)", ran.stdout, re.MULTILINE)
-    assert len(names) == 7 + 4 + 18 * 7 + len(COUNTED)
+    assert len(names) == 7 + 4 + 19 * 7 + len(COUNTED)
     assert len(set(names)) == len(names)
     assert ran.returncode == 0, ran.stderr
 
