@@ -75,9 +75,12 @@ def firewall(inside_server: str) -> tuple[Opening, ...]:
         Opening("25/tcp", "in, from the Internet", "mail for your domains"),
         Opening("25/tcp", "in, from the inside mail server", "mail of your people to the world"),
         Opening("443/tcp", "in, from the Internet", "the portal, where recipients open sealed letters"),
-        Opening("5666/tcp, 9464/tcp", "in, from the monitoring host", "NRPE; health and metrics by HTTP, where set"),
+        Opening("5666/tcp", "in, from the monitoring host", "NRPE, where it is set"),
+        Opening("161/udp", "in, from the monitoring host", "SNMP, where it is set; 162/udp out to it for traps"),
+        Opening("9464/tcp", "in, from Prometheus", "metrics and the health page, where set"),
         Opening("25/tcp", "out, to the Internet", "delivery to other mail servers"),
         Opening(f"{inside}/tcp", f"out, to {inside_server}", "delivery to the inside mail server"),
         Opening("53/udp, 53/tcp", "out, to the name servers", "MX and address look-ups"),
+        Opening("6514/tcp or 514", "out, to the log host", "syslog, where it is set"),
         Opening("123/udp", "out, to a time server", "certificates and limits need the right time (the system's NTP)"),
     )
