@@ -78,15 +78,15 @@ class LoggedService(MultiService):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
 
-def told_by_twistd(options: Options) -> bool:
-    """Whether twistd was told where the log goes."""
-    parent: Any = options.parent or {}
-    return bool(parent.get("logfile") or parent.get("syslog"))
+def logged_by_twistd(options: Options, settings: LogSettings) -> bool:
+    """Whether twistd was told where the log goes, or is a daemon, which has no standard output."""
+    twistd: Any = options.parent or {}
+    return bool(twistd.get("logfile") or twistd.get("syslog")) or not (settings.file or twistd.get("nodaemon"))
 
 
-def build(settings: Settings, reactor: Any, log_is_elsewhere: bool = True) -> Gateway:
+def build(settings: Settings, reactor: Any, logged_elsewhere: bool = True) -> Gateway:
     """A gateway by its settings. Rooms are built when the service starts: threads do not survive a daemon's fork."""
-    service = MultiService() if log_is_elsewhere else LoggedService(settings.log)
+    service = MultiService() if logged_elsewhere else LoggedService(settings.log)
     doors = Doors(settings, reactor)
     doors.setServiceParent(service)  # type: ignore[no-untyped-call]
     return Gateway(service, doors)
@@ -110,7 +110,7 @@ def makeService(options: Options) -> MultiService:
     except config.Mistakes as mistakes:
         sys.exit("\n".join(config.format_mistake(mistake) for mistake in mistakes.mistakes))
     txaio.set_global_log_level(settings.log.level)
-    gateway = build(settings, reactor, told_by_twistd(options))
+    gateway = build(settings, reactor, logged_by_twistd(options, settings.log))
     reactor.addSystemEventTrigger("after", "shutdown", _leave, gateway)
     return gateway.service
 

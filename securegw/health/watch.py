@@ -104,7 +104,8 @@ class Watch:
         """The newest table; an old one is not believed."""
         age = self._now() - self._table.time
         if not -STALE <= age / self.settings.every <= STALE:
-            return self._table.doubted(f"nothing has been looked at for {age:.0f} s")
+            was = f"for {age:.0f} s" if age > 0 else "since the clock was put back"
+            return self._table.doubted(f"nothing has been looked at {was}")
         return self._table
 
     def look(self) -> None:

@@ -288,6 +288,8 @@ def test_an_old_table_is_not_believed(world: World) -> None:
     assert "nothing has been looked at for 31 s" in watch.table["queue"].words
     watch.look()
     assert watch.table["queue"].state is State.OK
+    world.clock.rightNow -= 3600
+    assert "since the clock was put back" in watch.table["queue"].words
 
 
 def test_refusals_are_a_rate(world: World) -> None:
