@@ -5,7 +5,7 @@ Not the message around them: that says who asks, see ``snmp_agent``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
@@ -17,6 +17,7 @@ REQUESTS = (GET, GET_NEXT, SET, GET_BULK)
 TOO_BIG, NOT_WRITABLE = 1, 17
 MOST_NAMES = 64
 MOST_REPETITIONS = 100
+HEAD = 24  # bytes of a response around its bindings, at most
 
 Binding = tuple[Oid, bytes]
 
@@ -65,8 +66,16 @@ def answer(request: Request, tree: Tree, room: int) -> bytes:
 
 def pdu(kind: int, number: int, bindings: Sequence[Binding], status: int = 0, index: int = 0) -> bytes:
     """Any of them."""
-    listed = sequence(sequence((oid(name), value)) for name, value in bindings)
-    return pack(kind, integer(number), integer(status), integer(index), listed)
+    return _pdu(kind, number, [_pair(binding) for binding in bindings], status, index)
+
+
+def _pdu(kind: int, number: int, pairs: Sequence[bytes], status: int = 0, index: int = 0) -> bytes:
+    return pack(kind, integer(number), integer(status), integer(index), sequence(pairs))
+
+
+def _pair(binding: Binding) -> bytes:
+    name, value = binding
+    return sequence((oid(name), value))
 
 
 def _refusal(request: Request, status: int, index: int, *, empty: bool = False) -> bytes:
@@ -76,19 +85,24 @@ def _refusal(request: Request, status: int, index: int, *, empty: bool = False) 
 
 def _bulk(request: Request, tree: Tree, room: int) -> bytes:
     """As many as there is room for (RFC 3416 4.2.3 allows fewer than were asked for)."""
+    left, pairs = room - HEAD, []
+    for binding in _following(request, tree):
+        pair = _pair(binding)
+        left -= len(pair)
+        if left < 0:
+            break
+        pairs.append(pair)
+    return _pdu(RESPONSE, request.id, pairs)
+
+
+def _following(request: Request, tree: Tree) -> Iterator[Binding]:
+    """The names after those that are asked once, then row after row of the others, until all have come to the end."""
     once = max(0, min(request.first, len(request.names)))
-    found = [tree.next(name) for name in request.names[:once]]
+    yield from (tree.next(name) for name in request.names[:once])
     row = list(request.names[once:])
     for _ in range(max(0, min(request.second, MOST_REPETITIONS)) if row else 0):
-        following = [tree.next(name) for name in row]
-        found += following
-        row = [name for name, _ in following]
-        if _size(found) > room or all(value == END_OF_VIEW for _, value in following):
-            break
-    while found and _size(found) > room:
-        found.pop()
-    return pdu(RESPONSE, request.id, found)
-
-
-def _size(bindings: Sequence[Binding]) -> int:
-    return len(pdu(RESPONSE, 2**31 - 1, bindings))
+        found = [tree.next(name) for name in row]
+        yield from found
+        row = [name for name, _ in found]
+        if all(value == END_OF_VIEW for _, value in found):
+            return
