@@ -10,7 +10,7 @@ setup(
     package_data={
         "securegw": ["py.typed", "store/migrations/*.mako"],
         "securegw.web": ["**/*"],
-        "securegw.etc": ["*"],
+        "securegw.etc": ["**/*"],
         "twisted.plugins": ["securegw_plugin.py"],
     },
     include_package_data=False,

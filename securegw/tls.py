@@ -41,7 +41,13 @@ def server_context(certificate_file: Path, key_file: Path) -> SSL.Context:
     options = ssl.CertificateOptions(
         raiseMinimumTo=ssl.TLSVersion.TLSv1_2, enableSessions=True, enableSessionTickets=True
     )
-    context = options.getContext()
+    context: SSL.Context = options.getContext()
+    _show(context, certificate_file, key_file)
+    return context
+
+
+def _show(context: SSL.Context, certificate_file: Path, key_file: Path) -> None:
+    """From now on this is who we are."""
     own, *chain = _certificates(certificate_file)
     key = _private_key(key_file)
     try:
@@ -52,7 +58,6 @@ def server_context(certificate_file: Path, key_file: Path) -> SSL.Context:
         context.check_privatekey()
     except (SSL.Error, TypeError) as error:
         raise BadCertificate(f"{key_file}: not the key of the certificate in {certificate_file}") from error
-    return context
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
@@ -136,11 +141,17 @@ class Wanted:
 
 
 class ClientTLS:
-    """Our side as a client; ``authorities_file`` holds the roots we believe, None: those of the system."""
+    """Our side as a client; ``authorities_file`` holds the roots we believe, None: those of the system.
 
-    def __init__(self, authorities_file: Path | None = None) -> None:
+    ``own`` are the files of a certificate and its key, for servers that want to know who we are.
+    """
+
+    def __init__(self, authorities_file: Path | None = None, own: tuple[Path, Path] | None = None) -> None:
         self._trusting = _client_context(None)
         self._checking = _client_context(_roots(authorities_file))
+        if own is not None:
+            _show(self._trusting, *own)
+            _show(self._checking, *own)
 
     def handshake(self, host: str, wanted: Wanted, session: SSL.Session | None = None) -> ClientHandshake:
         """A handshake with a host; ``session`` is from an earlier one that wanted the same of the same host."""

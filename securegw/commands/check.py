@@ -22,6 +22,8 @@ from securegw.commands.opening import (
     sqlite_file,
 )
 from securegw.commands.sentences import sentences
+from securegw.servers.snmp_security import BadSecrets, Secrets, read_secrets
+from securegw.tls import BadCertificate, ClientTLS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -105,6 +107,45 @@ def check_pop3_tls(settings: Settings) -> None:
         raise Refusal("pop3: listen and listen_tls need a certificate and a key")
 
 
+def check_monitoring_tls(settings: Settings) -> None:
+    """The doors for monitoring have whole pairs where they need them."""
+    for section, own in (("monitoring", settings.monitoring), ("nrpe", settings.nrpe)):
+        if (own.certificate is None) != (own.key is None):
+            raise Refusal(f"{section}: certificate and key belong together; name both or neither")
+        if own.certificate is not None and own.key is not None:
+            check_pair(section, own.certificate, own.key)
+    if settings.nrpe.listen and settings.nrpe.protection == "certificate" and settings.nrpe.certificate is None:
+        raise Refusal('nrpe: needs a certificate and a key, or another protection than "certificate"')
+
+
+def check_syslog_tls(settings: Settings) -> None:
+    """The roots for log receivers, and our own certificate, can be used."""
+    own = settings.syslog
+    if (own.certificate is None) != (own.key is None):
+        raise Refusal("syslog: certificate and key belong together; name both or neither")
+    if own.certificate is not None and own.key is not None:
+        check_pair("syslog", own.certificate, own.key)
+    try:
+        ClientTLS(own.authorities)
+    except BadCertificate as error:
+        raise Refusal(f"syslog: {error}") from None
+
+
+def check_snmp_secrets(settings: Settings) -> None:
+    """The communities and users of SNMP can be read, and by nobody else."""
+    own = settings.snmp
+    if own.listen and own.secrets is None:
+        raise Refusal("snmp: without secrets nobody can ask; name a file")
+    try:
+        found = read_secrets(own.secrets, b"securegw check") if own.secrets else Secrets()
+    except BadSecrets as error:
+        raise Refusal(f"snmp: {error}") from None
+    if own.trap_user is not None and own.trap_user.encode() not in found.users:
+        raise Refusal(f"snmp: trap_user {own.trap_user} is not in the file with the secrets")
+    if own.traps and own.trap_user is None and not found.communities:
+        raise Refusal("snmp: traps need a trap_user or a community")
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -128,5 +169,14 @@ def check_database(settings: Settings) -> None:
 
 
 CHECKS = (
-    check_directory, check_master_key, check_smtp_tls, check_ldap_tls, check_portal_tls, check_pop3_tls, check_database,
-)  # fmt: skip
+    check_directory,
+    check_master_key,
+    check_smtp_tls,
+    check_ldap_tls,
+    check_portal_tls,
+    check_pop3_tls,
+    check_monitoring_tls,
+    check_syslog_tls,
+    check_snmp_secrets,
+    check_database,
+)

@@ -60,6 +60,7 @@ COMMANDS = (
     Command("rules", "rules", "Check, load, show and roll back the rules."),
     Command("queue", "queue", "List, show, hold, release, retry and delete waiting mail."),
     Command("history", "history", "Print what happened to a mail or an address."),
+    Command("health", "health", "Say how the gateway stands, as a monitoring plugin does."),
     Command("explain", "explain", "Say what would happen to a mail, without doing it."),
     Command("inspect", "inspect", "Judge a certificate, a key or a mail, without a database."),
     Command("verify", "verify", "Say whether a verdict in a mail was written by this gateway."),

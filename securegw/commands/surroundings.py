@@ -80,8 +80,12 @@ def firewall(inside_server: str) -> tuple[Opening, ...]:
             "387, 388, 389/tcp, 635/tcp", "in, from your people", "certificates of partners, by LDAP and LDAPS (635)"
         ),
         Opening("1389/tcp, 1636/tcp", "in, from the Internet", "certificates of your people, by LDAP and LDAPS (1636)"),
+        Opening("5666/tcp", "in, from the monitoring host", "NRPE, where it is set"),
+        Opening("161/udp", "in, from the monitoring host", "SNMP, where it is set; 162/udp out to it for traps"),
+        Opening("9464/tcp", "in, from Prometheus", "metrics and the health page, where set"),
         Opening("25/tcp", "out, to the Internet", "delivery to other mail servers"),
         Opening(f"{inside}/tcp", f"out, to {inside_server}", "delivery to the inside mail server"),
         Opening("53/udp, 53/tcp", "out, to the name servers", "MX and address look-ups"),
+        Opening("6514/tcp or 514", "out, to the log host", "syslog, where it is set"),
         Opening("123/udp", "out, to a time server", "certificates and limits need the right time (the system's NTP)"),
     )

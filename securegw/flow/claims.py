@@ -103,6 +103,7 @@ class Claims:
         self.reactor = reactor
         self.node = node
         self.session: int | None = None
+        self.renewed: float | None = None  # when the store last took something from us
         self.lines: dict[str, Line] = {}
         self.held = 0
         self.stopping = False
@@ -120,6 +121,7 @@ class Claims:
         now = self.reactor.seconds()
         await self.workers.settle(self.database.write(sessions.reap, EVERYBODY if self.database.alone else now))
         self.session = await self.workers.settle(self.database.write(sessions.open_session, self.node, now, LEASE))
+        self.renewed = now
 
     async def renew(self) -> None:
         """Say that this process is alive; one that was taken for dead has lost its claims and begins anew."""
@@ -127,6 +129,7 @@ class Claims:
             return
         now = self.reactor.seconds()
         alive = await self.workers.settle(self.database.write(sessions.renew, self.session, now, LEASE))
+        self.renewed = now
         if not alive:
             log.warn("this node was taken for dead; its claims are lost")
             self._forget_waiting()

@@ -19,21 +19,33 @@ from twisted.application.service import MultiService  # noqa: E402
 from twisted.internet.defer import Deferred  # noqa: E402
 from twisted.logger import ILogObserver  # noqa: E402
 from twisted.python import usage  # noqa: E402
+from twisted.python.components import Componentized  # noqa: E402
 
 from securegw import config  # noqa: E402
 from securegw.gateway.doors import Doors  # noqa: E402
-from securegw.gateway.rooms import House, close_rooms, furnish, open_rooms  # noqa: E402
+from securegw.gateway.rooms import House, close_rooms, folders_of, furnish, open_rooms  # noqa: E402
 from securegw.gateway.settings import Settings  # noqa: E402
-from securegw.journal import Journal  # noqa: E402
+from securegw.logs import LogSettings, local_observer  # noqa: E402
 
-__all__ = ["Gateway", "House", "Options", "Settings", "build", "close_rooms", "furnish", "makeService", "open_rooms"]
+__all__ = [
+    "Gateway",
+    "House",
+    "Options",
+    "Settings",
+    "build",
+    "close_rooms",
+    "folders_of",
+    "furnish",
+    "makeService",
+    "open_rooms",
+]
 
 
 @attrs.frozen
 class Gateway:
     """A gateway: its service, and once that has started, where its doors are (name -> (host, port))."""
 
-    service: GatewayService
+    service: MultiService
     doors: Doors
 
     @property
@@ -53,20 +65,29 @@ class Gateway:
         return {name: (host.host, host.port) for name, host in hosts.items() if hasattr(host, "port")}
 
 
-class GatewayService(MultiService):
-    """All of the gateway; it brings its own observer of the log, where twistd was not told of another."""
+class LoggedService(MultiService):
+    """The service of a gateway that writes its own log: twistd asks the application for an observer."""
 
-    journal: Journal | None = None
+    def __init__(self, settings: LogSettings, reactor: Any = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.settings = settings
+        self.reactor = reactor
 
     def setServiceParent(self, parent: Any) -> None:
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, local_observer(self.settings, clock=self.reactor))
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
-        if self.journal is not None:
-            parent.setComponent(ILogObserver, self.journal)
 
 
-def build(settings: Settings, reactor: Any) -> Gateway:
+def logged_by_twistd(options: Options, settings: LogSettings) -> bool:
+    """Whether twistd was told where the log goes, or is a daemon, which has no standard output."""
+    twistd: Any = options.parent or {}
+    return bool(twistd.get("logfile") or twistd.get("syslog")) or not (settings.file or twistd.get("nodaemon"))
+
+
+def build(settings: Settings, reactor: Any, logged_elsewhere: bool = True) -> Gateway:
     """A gateway by its settings. Rooms are built when the service starts: threads do not survive a daemon's fork."""
-    service = GatewayService()  # type: ignore[no-untyped-call]
+    service = MultiService() if logged_elsewhere else LoggedService(settings.log, reactor)
     doors = Doors(settings, reactor)
     doors.setServiceParent(service)  # type: ignore[no-untyped-call]
     return Gateway(service, doors)
@@ -90,17 +111,9 @@ def makeService(options: Options) -> MultiService:
     except config.Mistakes as mistakes:
         sys.exit("\n".join(config.format_mistake(mistake) for mistake in mistakes.mistakes))
     txaio.set_global_log_level(settings.log.level)
-    gateway = build(settings, reactor)
-    if _logs_to_standard_output(options.parent or {}):
-        gateway.service.journal = Journal(sys.stdout, reactor)
+    gateway = build(settings, reactor, logged_by_twistd(options, settings.log))
     reactor.addSystemEventTrigger("after", "shutdown", _leave, gateway)
     return gateway.service
-
-
-def _logs_to_standard_output(twistd: Any) -> bool:
-    """Whether twistd was asked to stay in the foreground, and for no other log."""
-    other = twistd.get("logfile") not in (None, "", "-") or twistd.get("syslog") or twistd.get("logger")
-    return bool(twistd.get("nodaemon")) and not other
 
 
 def _leave(gateway: Gateway) -> None:

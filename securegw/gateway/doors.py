@@ -22,12 +22,18 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from securegw.flow.claims import POLL, RENEW
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
+from securegw.gateway.watching import Watching
 from securegw.keys.published import LOOK
 from securegw.mail.errors import MailError
 from securegw.portal import lists_site, portal_site
 from securegw.servers.ldap import Directory, LdapFactory
+from securegw.servers.metrics import MonitoringSite
+from securegw.servers.nrpe import NrpeFactory
+from securegw.servers.nrpe_anonymous import AnonymousTLS
 from securegw.servers.pop3 import Pop3Factory
 from securegw.servers.smtp import SmtpFactory, smtp_factory
+from securegw.servers.snmp_engine import BadEngine
+from securegw.servers.snmp_security import BadSecrets
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
 
@@ -37,7 +43,16 @@ CLEANING = 600.0
 TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threads that write and seal
 
 # What an operator can mend: one line says it, no traceback.
-EXPECTED = (BadCertificate, CannotListenError, DatabaseTaken, MailError, NewerSchema, OSError)
+EXPECTED = (
+    BadCertificate,
+    BadEngine,
+    BadSecrets,
+    CannotListenError,
+    DatabaseTaken,
+    MailError,
+    NewerSchema,
+    OSError,
+)
 
 # One line for each event of ours, none for each connection or question to a name server.
 AbstractDatagramProtocol.noisy = Factory.noisy = False
@@ -88,6 +103,26 @@ def _pop3(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
     return Pop3Factory(house.pickup, own, tls, reactor, implicit_tls=implicit_tls)
 
 
+def _monitoring(house: House, reactor: Any) -> Any:
+    own = house.settings.monitoring
+    site = MonitoringSite(own, lambda: house.health.table, reactor)
+    if own.certificate is None or own.key is None:
+        return site
+    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
+
+
+def _nrpe(house: House, reactor: Any) -> Any:
+    own = house.settings.nrpe
+    factory = NrpeFactory(own, lambda: house.health.table, reactor)
+    if own.protection == "none":
+        return factory
+    if own.protection == "anonymous":
+        return TLSMemoryBIOFactory(AnonymousTLS(), False, factory)
+    if own.certificate is None or own.key is None:
+        raise BadCertificate('[nrpe] needs a certificate and a key, or another protection than "certificate"')
+    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, factory)
+
+
 def _server_tls(certificate: Path, key: Path) -> ServerTLS:
     """A bad new file keeps the old certificate serving, and is told."""
     return ServerTLS(certificate, key, complain=lambda problem: log.error("TLS: {problem}", problem=str(problem)))
@@ -104,6 +139,8 @@ SERVERS = (
     Server("pop3", lambda settings: settings.pop3.listen, _pop3),
     Server("portal", lambda settings: settings.portal.listen, _portal),
     Server("crl", lambda settings: settings.keys.crl_listen, _lists),
+    Server("metrics", lambda settings: settings.monitoring.listen, _monitoring),
+    Server("nrpe", lambda settings: settings.nrpe.listen, _nrpe),
 )
 
 
@@ -118,6 +155,7 @@ class Doors(Service):
         self.opened: Deferred[None] = Deferred()
         self.dismissible: list[SmtpFactory | LdapFactory | Pop3Factory] = []
         self.clocks: list[TimerService] = []
+        self.watching: Watching | None = None
         self.failed = False
 
     def startService(self) -> None:
@@ -128,6 +166,9 @@ class Doors(Service):
         sys.setswitchinterval(TURN)
         self.house = house = build_rooms(self.settings, self.reactor)
         await open_rooms(house)
+        self.watching = watching = Watching(house, self.reactor)
+        watching.start()
+        self.ports.update(watching.ports)
         for server in SERVERS:
             await self._open_door(house, server)
         self._every(POLL, lambda: _look(house))
@@ -136,6 +177,7 @@ class Doors(Service):
             self._every(LOOK, house.published.look)
         self._every(CLEANING, house.retention.tick)
         self._every(CLEANING, house.revocations.tick)
+        self._every(self.settings.health.every, partial(_check_health, house))
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
 
     async def _open_door(self, house: House, server: Server) -> None:
@@ -177,6 +219,8 @@ class Doors(Service):
             factory.dismiss()
         if self.house is not None:
             await close_rooms(self.house)
+        if self.watching is not None:
+            await self.watching.stop()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
@@ -186,6 +230,10 @@ class Doors(Service):
 async def _look(house: House) -> None:
     await house.places.refresh()
     await house.claims.poll()
+
+
+async def _check_health(house: House) -> None:
+    house.health.look()
 
 
 async def _stop(port: IListeningPort) -> None:

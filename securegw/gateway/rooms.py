@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -32,10 +33,13 @@ from securegw.flow.places import Places
 from securegw.flow.proofs import Proofs
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
+from securegw.flow.room import folder_of
 from securegw.flow.undecryptable import Undecryptable
 from securegw.flow.ways import Ways
 from securegw.flow.webmail import Webmail
 from securegw.gateway.settings import Settings
+from securegw.health import Places as HealthPlaces
+from securegw.health import Watch
 from securegw.keys.issue import Issuer
 from securegw.keys.keyring import Keyring
 from securegw.keys.mailboxes import MailboxKeys
@@ -73,6 +77,7 @@ class House:
     delivery: Delivery
     retention: Retention
     pickup: Pickup
+    health: Watch
     relay: Any
     doors: list[Place]
 
@@ -221,9 +226,27 @@ def furnish(
             hours=hours,
         ),
         Pickup(keys=mailbox_keys, claims=claims, database=database, workers=workers, clock=reactor),
+        Watch(settings.health, _health_places(settings, database, claims, hours), database, workers, now),
         relay,
         doors,
     )
+
+
+def _health_places(settings: Settings, database: Database, claims: Claims, hours: Hours) -> HealthPlaces:
+    """What the checks look at beside the database's rows."""
+    return HealthPlaces(
+        folders=folders_of(settings, database),
+        certificates=settings.certificates,
+        queue_limit=settings.intake.queue_limit,
+        moved=lambda: hours.moved,
+        committed=lambda: claims.renewed,
+    )
+
+
+def folders_of(settings: Settings, database: Database) -> tuple[Path, ...]:
+    """The folders whose disks must not be full."""
+    own = settings.gateway.directory
+    return tuple(sorted({own, folder_of(database) or own}))
 
 
 def build_rooms(settings: Settings, reactor: Any) -> House:
@@ -263,6 +286,7 @@ async def open_rooms(house: House) -> None:
     house.park.clear()
     await house.places.refresh()
     await house.claims.open()
+    house.health.look()
 
 
 async def close_rooms(house: House) -> None:

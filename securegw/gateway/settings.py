@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from securegw import config
 from securegw.clients.relay import RelaySettings
+from securegw.clients.syslog import SyslogSettings
 from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
 from securegw.flow.retention import RetentionSettings
+from securegw.health import HealthSettings
 from securegw.keys.settings import KeysSettings
+from securegw.logs import LogSettings
 from securegw.pages import PortalSettings
 from securegw.servers.ldap_settings import LdapSettings
+from securegw.servers.metrics import MonitoringSettings
+from securegw.servers.nrpe import NrpeSettings
 from securegw.servers.pop3 import Pop3Settings
 from securegw.servers.smtp import SmtpSettings
+from securegw.servers.snmp import SnmpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
 
@@ -37,15 +44,6 @@ class GatewaySettings:
 
 
 @attrs.frozen
-class LogSettings:
-    """What is told of the work. One line an event; never a body, a password or a key."""
-
-    level: str = setting(
-        config.choice("critical", "error", "warn", "info", "debug"), default="info", help="The least that is told."
-    )
-
-
-@attrs.frozen
 class Settings:
     """All settings of one machine; what the organisation decides stands in the database."""
 
@@ -61,4 +59,25 @@ class Settings:
     retention: RetentionSettings = section(RetentionSettings)
     keys: KeysSettings = section(KeysSettings)
     workers: WorkersSettings = section(WorkersSettings)
+    health: HealthSettings = section(HealthSettings)
+    monitoring: MonitoringSettings = section(MonitoringSettings)
+    nrpe: NrpeSettings = section(NrpeSettings)
+    snmp: SnmpSettings = section(SnmpSettings)
     log: LogSettings = section(LogSettings)
+    syslog: SyslogSettings = section(SyslogSettings)
+
+    @property
+    def certificates(self) -> dict[str, tuple[Path, Path]]:
+        """The files of each door's TLS that is in use, the certificate first."""
+        doors: dict[str, Any] = {
+            "smtp": self.smtp,
+            "portal": self.portal,
+            "monitoring": self.monitoring,
+            "nrpe": self.nrpe,
+        }
+        in_use = {name: door for name, door in doors.items() if door.listen}
+        if self.pop3.listen or self.pop3.listen_tls:
+            in_use["pop3"] = self.pop3
+        if self.ldap.any_listener:
+            in_use["ldap"] = self.ldap
+        return {name: (door.certificate, door.key) for name, door in in_use.items() if door.certificate}

@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from securegw import __version__
 from securegw.commands.demo import browser, ground, post, stage
 from securegw.commands.demo.browser import Browser, Page, Surprise
 from securegw.commands.demo.people import Person, make_papers, make_people
@@ -24,6 +25,9 @@ from securegw.commands.demo.report import Reporter
 from securegw.commands.demo.servers import MailSession, Postbox
 from securegw.commands.demo.story import Scene, Step, play
 from securegw.mail.address import parse_address
+from securegw.servers.snmp_ber import octets
+from securegw.servers.snmp_tree import OVERALL
+from tests.support.snmp_manager import GET, read_v2c, request, with_community
 
 ROOT = Path(__file__).resolve().parents[2]
 SECUREGW = (sys.executable, "-c", "import sys; from securegw.commands.main import main; sys.exit(main())")
@@ -135,10 +139,16 @@ def test_it_goes_on_running_and_writes_demo_json(demos: tuple[Played, Played]) -
     process, folder = demos[1].process, demos[1].folder
     try:
         record = wait_for_record(process, folder / "demo.json")
-        doors = ("smtp", "portal", "pop3s", "ldap-inside", "ldaps-inside", "ldap-outside", "ldaps-outside")
-        for name in doors:
+        ldap = ("ldap-inside", "ldaps-inside", "ldap-outside", "ldaps-outside")
+        for name in ("smtp", "portal", "pop3s", *ldap, "nrpe", "metrics"):
             place = record["listeners"][name]
             socket.create_connection((place["host"], place["port"]), timeout=10).close()
+        snmp = record["listeners"]["snmp"]
+        with socket.socket(type=socket.SOCK_DGRAM) as asking:
+            asking.settimeout(10)
+            asking.connect((snmp["host"], snmp["port"]))
+            asking.send(with_community(b"demo", request(GET, [(*OVERALL, 1, 0)])))
+            assert read_v2c(asking.recv(2000)).bindings == (((*OVERALL, 1, 0), octets(__version__.encode())),)
         people = {person["address"]: person for person in record["people"]}
         assert people["ann@inside.test"]["side"] == "inside"
         assert len(people["bob@outside.test"]["password"]) >= 15
@@ -263,7 +273,7 @@ def test_ports_fall_back_when_the_friendly_ones_are_taken() -> None:
         ports = ground.choose_ports()
 
     assert ports.smtp != ground.FRIENDLY["smtp"]
-    assert len({ports.smtp, ports.portal, ports.pop3s, ports.inside, ports.outside}) == 5
+    assert len(set(attrs.astuple(ports))) == len(ground.FRIENDLY)
 
 
 def test_people_and_papers_are_made_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -82,6 +83,13 @@ def programs(fresh: Future[Path], wheel: Path) -> Path:
     done = run(words, programs.parent.parent, seconds=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return programs
+
+
+def test_the_files_for_monitoring_systems_are_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "etc").rglob("*") if path.is_file()}
+    assert {f"securegw/{file}" for file in files} <= names
+    assert {"etc/nagios/commands.cfg", "etc/snmp/SECUREGW-MIB.txt", "etc/grafana/securegw.json"} <= files
 
 
 def test_it_is_the_installed_one(programs: Path, tmp_path: Path) -> None:

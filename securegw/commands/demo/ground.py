@@ -40,7 +40,11 @@ FRIENDLY = {
     "ldaps_inside": 2635,
     "ldap_outside": 1389,
     "ldaps_outside": 1636,
+    "nrpe": 15666,
+    "metrics": 9464,
+    "snmp": 1161,
 }
+DATAGRAMS = ("snmp",)
 STEPS = range(0, 100, 10)  # 2535 is as good when another demo has 2525
 ARCHIVE = "archive@inside.test"
 
@@ -87,7 +91,24 @@ outside_tls = ["tcp:{ldaps_outside}:interface=127.0.0.1"]
 certificate = {certificate}
 key = {key}
 networks = ["127.0.0.1/32"]
+
+[health]
+every = "2s"
+space = ["20 MB", "10 MB"]
+
+[nrpe]
+listen = ["tcp:{nrpe}:interface=127.0.0.1"]
+certificate = {certificate}
+key = {key}
+
+[monitoring]
+listen = ["tcp:{metrics}:interface=127.0.0.1"]
+
+[snmp]
+listen = ["udp:{snmp}:interface=127.0.0.1"]
+secrets = {snmp_secrets}
 """
+SNMP_SECRETS = b"community demo\nuser demo SHA-256 demo-password AES demo-password\n"
 STRANGER = "127.0.0.2"
 _marks: list[socket.socket] = []  # as long as this process lives
 
@@ -105,24 +126,23 @@ class Ports:
     ldaps_inside: int
     ldap_outside: int
     ldaps_outside: int
+    nrpe: int
+    metrics: int
+    snmp: int
 
 
 def choose_ports() -> Ports:
     """The friendly ones where they are free, others near them where they are not."""
-    return Ports(**{name: _choose(wanted) for name, wanted in FRIENDLY.items()})
+    return Ports(**{name: _choose(wanted, name in DATAGRAMS) for name, wanted in FRIENDLY.items()})
 
 
-def _choose(wanted: int) -> int:
+def _choose(wanted: int, datagrams: bool) -> int:
     """A port that is free, marked as ours so that a demo that starts at the same moment takes another."""
     for port in (wanted + step for step in STEPS):
         mark = socket.socket()
         try:
             mark.bind((STRANGER, port))
-            with socket.socket() as probe:
-                # As the real listener does: a port whose last connections still fade away is free.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-                probe.listen()
+            _try(port, datagrams)
         except OSError:
             mark.close()
         else:
@@ -131,11 +151,25 @@ def _choose(wanted: int) -> int:
     raise OSError(f"there is no free port near {wanted} on 127.0.0.1")
 
 
+def _try(port: int, datagrams: bool) -> None:
+    """Whether it can be listened on; raises OSError."""
+    with socket.socket(type=socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM) as probe:
+        if not datagrams:
+            # As the real listener does: a port whose last connections still fade away is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        if not datagrams:
+            probe.listen()
+
+
 def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
     """Write the configuration anew (ports may have changed) and, once, the master key."""
     key_file = folder / "master.key"
     if not key_file.exists():
         write_secret(key_file, f"{seal.MasterKey.new_text()}\n".encode())
+    secrets = folder / "snmp.secrets"
+    if not secrets.exists():
+        write_secret(secrets, SNMP_SECRETS)
     file = folder / "securegw.toml"
     file.unlink(missing_ok=True)
     text = CONFIGURATION.format(
@@ -146,6 +180,7 @@ def write_configuration(folder: Path, papers: Papers, ports: Ports) -> Path:
         certificate=_toml(papers.tls_certificate),
         key=_toml(papers.tls_key),
         **attrs.asdict(ports),
+        snmp_secrets=_toml(secrets),
     )
     write_secret(file, text.encode())
     return file

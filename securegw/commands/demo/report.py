@@ -83,6 +83,8 @@ def addresses(
         f"  SMTP     {smtp_host}:{smtp} (STARTTLS); inside from 127.0.0.1, a stranger from {stranger}",
         f"  portal   https://localhost:{portal}",
         f"  LDAP     ldap://127.0.0.1:{ldap_inside} partners' certificates, ldap://127.0.0.1:{ldap_outside} our own",
+        f"  health   http://127.0.0.1:{listeners['metrics'][1]}/health and /metrics",
+        f"           NRPE on {listeners['nrpe'][1]}, SNMP on {listeners['snmp'][1]}/udp (community demo)",
         f"  letter   {folder / carrier} (open it in a browser)",
         f"           as {bob.address}, password: {bob.password}",
         f"  archive  POP3S on localhost:{archive.port}, as {archive.address}, password: {archive.password}",

@@ -18,7 +18,6 @@ from twisted.logger import (
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
-    textFileLogObserver,
 )
 
 from securegw.commands.demo import archive, certificates, ground, letters, troubles
@@ -30,6 +29,7 @@ from securegw.commands.demo.report import Reporter, addresses, write_record
 from securegw.commands.demo.servers import MailServer, Postbox
 from securegw.commands.demo.story import Scene, play
 from securegw.commands.opening import Refusal
+from securegw.logs.local import LocalObserver
 
 if TYPE_CHECKING:
     from securegw.gateway import Gateway
@@ -93,12 +93,8 @@ def set_up(folder: Path, reactor: Any) -> Stage:
     settings = ground.furnish(config, papers, people, ports)
     built = gateway.build(settings, reactor)
     servers = {
-        "inside": MailServer(
-            reactor, Postbox(maildirs(people, INSIDE)), "mail.inside.test", port=ports.inside
-        ),
-        "outside": MailServer(
-            reactor, Postbox(maildirs(people, OUTSIDE)), "mx.outside.test", port=ports.outside
-        ),
+        "inside": MailServer(reactor, Postbox(maildirs(people, INSIDE)), "mail.inside.test", port=ports.inside),
+        "outside": MailServer(reactor, Postbox(maildirs(people, OUTSIDE)), "mx.outside.test", port=ports.outside),
     }
     whole = MultiService()
     for service in (*servers.values(), built.service):
@@ -171,5 +167,5 @@ async def _beside(function: Callable[..., bool], *arguments: Any) -> bool:
 
 def _begin_log(file: TextIO) -> None:
     """The gateway's log goes into the folder; the terminal is for the story."""
-    observer = FilteringLogObserver(textFileLogObserver(file), [LogLevelFilterPredicate(LogLevel.info)])
+    observer = FilteringLogObserver(LocalObserver(file.write, file.flush), [LogLevelFilterPredicate(LogLevel.info)])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)

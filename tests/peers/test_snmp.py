@@ -1,0 +1,228 @@
+"""The SNMP agent of a running gateway as net-snmp sees it, and its MIB as smilint does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from securegw.servers.snmp_tree import CHECK_CHANGED, CHECKS, COUNTED, MAILS, OVERALL, ROOT, STATE, Oid
+from tests.support.ports import free_port
+from tests.support.running import ROOT as TREE
+from tests.support.running import Gateway, prepare
+
+MIB = TREE / "etc" / "snmp"
+# Debian may not ship the modules of the IETF that every MIB imports; these have what ours needs of them.
+IMPORTED = TREE / "tests" / "support" / "mibs"
+SECRETS = """\
+community watch-me
+user nagios SHA-256 authpassword AES privpassword
+user old SHA authpassword AES privpassword
+user big SHA-512 authpassword AES privpassword
+"""
+SURROUNDINGS = {**os.environ, "MIBDIRS": f"{IMPORTED}:{MIB}", "MIBS": "SECUREGW-MIB"}
+
+Find = Callable[[str], str]
+
+
+@attrs.frozen
+class Watched:
+    """A gateway with an SNMP agent, and where it tells changes to."""
+
+    gateway: Gateway
+    port: int
+    traps: int
+
+    def ask(self, program: str, *words: str, more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        whole = [program, *words, "-t", "2", "-r", "1", f"127.0.0.1:{self.port}", *more]
+        # What net-snmp keeps about engines must not be shared between tests that run at once.
+        own = {**SURROUNDINGS, "SNMP_PERSISTENT_DIR": str(self.gateway.folder), "HOME": str(self.gateway.folder)}
+        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False, env=own)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    port, traps, nobody = free_port(), free_port(), free_port()
+    targets = {"traps": [f"127.0.0.1:{traps}"]}
+    settings = {
+        "snmp": {"listen": [f"udp:{port}:interface=127.0.0.1"], "secrets": "snmp.secrets", **targets},
+        "health": {"every": "200ms", "space": ["20 MB", "10 MB"]},
+    }
+    gateway = prepare(tmp_path_factory.mktemp("snmp"), inside=nobody, outside=nobody, settings=settings)
+    secrets = gateway.folder / "snmp.secrets"
+    secrets.write_text(SECRETS)
+    secrets.chmod(0o600)
+    try:
+        gateway.start()
+        yield Watched(gateway, port, traps)
+    finally:
+        gateway.stop()
+
+
+V2C = ("-v2c", "-c", "watch-me")
+V3 = ("-v3", "-l", "authPriv", "-u", "nagios", "-a", "SHA-256", "-A", "authpassword", "-x", "AES", "-X", "privpassword")
+OTHERS = {
+    "old": ("-v3", "-l", "authPriv", "-u", "old", "-a", "SHA", "-A", "authpassword", "-x", "AES", "-X", "privpassword"),
+    "big": (
+        "-v3",
+        "-l",
+        "authPriv",
+        "-u",
+        "big",
+        "-a",
+        "SHA-512",
+        "-A",
+        "authpassword",
+        "-x",
+        "AES",
+        "-X",
+        "privpassword",
+    ),
+}
+
+
+@pytest.mark.parametrize("who", [V2C, V3, *OTHERS.values()], ids=["v2c", "sha256", "sha1", "sha512"])
+def test_snmpget(watched: Watched, program: Find, who: tuple[str, ...]) -> None:
+    names = ("SECUREGW-MIB::sgwState.0", "SECUREGW-MIB::sgwWords.0", "SECUREGW-MIB::sgwCheckState.'queue'")
+    ran = watched.ask(program("snmpget"), *who, more=names)
+    assert ran.stdout.splitlines() == [
+        "SECUREGW-MIB::sgwState.0 = INTEGER: ok(0)",
+        "SECUREGW-MIB::sgwWords.0 = STRING: all 19 checks are well",
+        "SECUREGW-MIB::sgwCheckState.'queue' = INTEGER: ok(0)",
+    ], ran.stderr
+
+
+@pytest.mark.parametrize("who", [V2C, V3], ids=["v2c", "v3"])
+@pytest.mark.parametrize("how", [("snmpwalk",), ("snmpbulkwalk",), ("snmpbulkwalk", "-Cr2000")], ids=" ".join)
+def test_walks(watched: Watched, program: Find, how: tuple[str, ...], who: tuple[str, ...]) -> None:
+    ran = watched.ask(program(how[0]), *who, *how[1:], "-On", more=(".1.3",))
+    names = re.findall(r"^(\.[\d.]+) = (?!No more)", ran.stdout, re.MULTILINE)
+    assert len(names) == 7 + 4 + 19 * 7 + len(COUNTED)
+    assert len(set(names)) == len(names)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_table(watched: Watched, program: Find) -> None:
+    ran = watched.ask(program("snmptable"), *V2C, "-CB", "-Ci", "-Cf", ";", more=("SECUREGW-MIB::sgwCheckTable",))
+    rows = {row.split(";")[0].strip("'"): row.split(";") for row in ran.stdout.splitlines()[2:]}
+    assert rows["queue"][1:3] == ["ok", "0 mails in the queue, 0 of them tried before, 0 held"]
+    assert rows["queue"][6:8] == ["1000", "10000"]
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        ("-v2c", "-c", "public"),
+        ("-v2c", "-c", "private"),
+        ("-v1", "-c", "watch-me"),
+        ("-v3", "-l", "noAuthNoPriv", "-u", "nagios"),
+        ("-v3", "-l", "authNoPriv", "-u", "nagios", "-a", "SHA-256", "-A", "authpassword"),
+        (*V3[:-1], "wrongpassword"),
+        tuple("nobody" if word == "nagios" else word for word in V3),
+    ],
+    ids=["public", "private", "v1", "noauth", "nopriv", "wrong", "nobody"],
+)
+def test_whoever_has_no_right_secret_hears_nothing(watched: Watched, program: Find, who: tuple[str, ...]) -> None:
+    own = [word for word in who if word != "-r"]
+    whole = [program("snmpget"), *own, "-t", "0.3", "-r", "0", f"127.0.0.1:{watched.port}", "SECUREGW-MIB::sgwState.0"]
+    ran = subprocess.run(whole, capture_output=True, text=True, timeout=30, check=False, env=SURROUNDINGS)
+    assert ran.returncode != 0
+    assert "sgwState" not in ran.stdout
+    assert re.search(r"Timeout|Decryption error", ran.stderr)
+
+
+@pytest.mark.parametrize("who", [V2C, V3], ids=["v2c", "v3"])
+def test_nothing_can_be_set(watched: Watched, program: Find, who: tuple[str, ...]) -> None:
+    ran = watched.ask(program("snmpset"), *who, more=(".1.3.6.1.2.1.1.4.0", "s", "mallory"))
+    assert "notWritable" in ran.stderr
+
+
+def test_the_engine_remembers_its_starts(watched: Watched, program: Find) -> None:
+    file = watched.gateway.folder / "snmp-engine"
+    name, boots = file.read_text().split()
+    watched.gateway.stop()
+    watched.gateway.start()
+    assert file.read_text() == f"{name} {int(boots) + 1}\n"
+    assert watched.ask(program("snmpget"), *V3, more=("SECUREGW-MIB::sgwState.0",)).stdout
+
+
+@pytest.mark.parametrize("user", [None, "nagios"], ids=["v2c", "v3"])
+def test_snmptrapd_is_told_red_and_green(watched: Watched, program: Find, user: str | None, tmp_path: Path) -> None:
+    gateway = watched.gateway
+    engine = (gateway.folder / "snmp-engine").read_text().split()[0]
+    text = gateway.config.read_text()
+    (tmp_path / "snmptrapd.conf").write_text(
+        f"createUser -e 0x{engine} nagios SHA-256 authpassword AES privpassword\nauthUser log nagios priv\n"
+        "authCommunity log watch-me\ndoNotRetainNotificationLogs yes\n"
+        "format2 trap %P %w %v\\n\nformat2 %v|%P\\n\n"
+    )
+    environment = {**SURROUNDINGS, "SNMP_PERSISTENT_DIR": str(tmp_path / "kept"), "SNMPCONFPATH": str(tmp_path)}
+    words = [program("snmptrapd"), "-f", "-Lo", "-C", "-c", str(tmp_path / "snmptrapd.conf"), "-On", "-A"]
+    words += ["-p", str(tmp_path / "pid"), f"udp:127.0.0.1:{watched.traps}"]
+    out = tmp_path / "told"
+    with out.open("w") as file:
+        listener = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    certificate = gateway.folder / "tls.pem"
+    good = certificate.read_bytes()
+    state = ".".join(map(str, ("", *CHECKS, STATE, *b"tls")))
+    try:
+        if user:
+            gateway.stop()
+            gateway.config.write_text(text.replace("[snmp]\n", f'[snmp]\ntrap_user = "{user}"\n'))
+            gateway.start()
+        _wait(lambda: (tmp_path / "pid").exists())
+        certificate.write_bytes(b"nothing")
+        _wait(lambda: f"{state} = INTEGER: critical(2)" in out.read_text())
+        certificate.write_bytes(good)
+        _wait(lambda: f"{state} = INTEGER: ok(0)" in out.read_text())
+        assert ".".join(map(str, ("", *CHECK_CHANGED))) in out.read_text()
+    finally:
+        certificate.write_bytes(good)
+        listener.terminate()
+        listener.wait(20)
+        if user:
+            gateway.stop()
+            gateway.config.write_text(text)
+            gateway.start()
+
+
+def _wait(good: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_mib_is_valid(program: Find) -> None:
+    words = [program("smilint"), "-s", "-l", "4"]
+    for module in ("SNMPv2-SMI", "SNMPv2-TC", "SNMPv2-CONF", "SNMP-FRAMEWORK-MIB", "HCNUM-TC"):
+        words += ["-p", str(IMPORTED / module)]
+    ran = subprocess.run([*words, MIB / "SECUREGW-MIB.txt"], capture_output=True, text=True, timeout=60, check=False)
+    assert [line for line in (ran.stdout + ran.stderr).splitlines() if "SECUREGW-MIB" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("securegw", ROOT),
+        ("sgwState", (*OVERALL, 2)),
+        ("sgwCheckAge", (*OVERALL, 4)),
+        ("sgwCheckEntry", CHECKS),
+        ("sgwCheckState", (*CHECKS, STATE)),
+        ("sgwCheckCritical", (*CHECKS, 8)),
+        ("sgwCheckState.'queue'", (*CHECKS, STATE, *b"queue")),
+        ("sgwRefused", (*MAILS, 5)),
+        ("sgwCheckChanged", CHECK_CHANGED),
+    ],
+)
+def test_the_names_of_the_mib_are_those_of_the_agent(program: Find, name: str, found: Oid) -> None:
+    words = [program("snmptranslate"), "-On", f"SECUREGW-MIB::{name}"]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True, env=SURROUNDINGS)
+    assert ran.stdout.strip() == ".".join(map(str, ("", *found)))
+    assert ran.stderr == ""
