@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0040"
-down_revision = "0030"
+revision = "0005"
+down_revision = "0004"
 
 SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
