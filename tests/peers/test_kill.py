@@ -131,7 +131,7 @@ def kill_and_restart(
     """All kills, spread over the load, each at a random instant; when they were and how long each start took."""
     kills, starts = [], []
     for number in range(1, KILLS + 1):
-        load.wait_for(number * MAILS // (KILLS + 1))
+        load.wait_for(number * MAILS // (KILLS + 1), 600 if FULL else 120)
         time.sleep(instants.uniform(0, 0.2))
         kills.append(time.time())
         gateway.kill()
