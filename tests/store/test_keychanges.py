@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from securegw.store import keychanges, keystore
+from securegw.store import keychanges, keystore, people
 from securegw.store.database import Database
 from securegw.store.keychanges import NEVER
 
@@ -86,3 +86,25 @@ def test_everything_that_changes_a_certificate_is_noted(database: Database) -> N
     assert place.addresses == {"carol@partner.test"}
     assert database.write(keystore.remove, number).result() is False
     assert ask(database, place).addresses == frozenset()
+
+
+def test_addresses_by_a_part_of_address_or_name(database: Database) -> None:
+    for address in ("carol@partner.test", "bob_x@partner.test", "ann@inside.test", ""):
+        row = keystore.Held(
+            address=address, der=b"x", fingerprint=f"f{address}", source="imported", trust="trusted",
+            not_before=0.0, not_after=1.0, created=0.0,
+        )  # fmt: skip
+        database.write(keystore.add, row).result()
+        database.write(keystore.add, attrs.evolve(row, fingerprint=f"second {address}")).result()
+    database.write(people.add_user, people.User(address="ann@inside.test", name="Zoë Keller")).result()
+
+    def ask(text: str, after: str = "", limit: int = 10) -> list[str]:
+        return database.read(keystore.addresses_with, text, after=after, limit=limit).result()
+
+    assert ask("") == ["ann@inside.test", "bob_x@partner.test", "carol@partner.test"]
+    assert ask("", limit=2) == ["ann@inside.test", "bob_x@partner.test"]
+    assert ask("", after="bob_x@partner.test") == ["carol@partner.test"]
+    assert ask("PARTNER", limit=1) == ["bob_x@partner.test"]
+    assert ask("keller") == ["ann@inside.test"]
+    assert ask("b_x") == ["bob_x@partner.test"]
+    assert ask("%") == ask("o_x") == []
