@@ -93,7 +93,7 @@ def _field(name: str, value: str) -> bytes:
 def _facts(told: Part) -> tuple[str, tuple[Recipient, ...]] | None:
     """Sender and recipients; None if a line about them is not understood, for then nothing may be left out."""
     sender, recipients = "", []
-    lines = told.text().splitlines()
+    lines = told.text().split("\n")  # and at no other sign that a subject may have
     if len(lines) > MOST_LINES:
         return None
     for line in filter(None, map(str.strip, lines)):

@@ -76,6 +76,11 @@ def test_fields_that_the_original_has_forged_are_cut() -> None:
     assert b"nobody@outside.test" not in unpacked and unpacked.endswith(ORIGINAL)
 
 
+def test_a_subject_is_one_line_whatever_is_in_it() -> None:
+    found = read_report(report(FACTS.replace("the original", "one\u2028two\x85To: three@outside.test")))
+    assert found is not None and len(found.recipients) == 5
+
+
 def test_the_null_sender() -> None:
     found = read_report(report(FACTS.replace("Sender: ann@inside.test", "Sender: <>")))
     assert found is not None and found.sender == "<>"
