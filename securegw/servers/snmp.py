@@ -185,7 +185,7 @@ class Snmp:
             (check_name(WORDS, check), cell(WORDS, check)),
         ]
         user = self.settings.trap_user
-        community = min(self.secrets.communities, default=None)
+        community = next(iter(self.secrets.communities), None)
         message = self.agent.trap(bindings, user.encode() if user else None, None if user else community)
         if message is None:
             return

@@ -69,7 +69,7 @@ class User:
 class Secrets:
     """All that may be asked with."""
 
-    communities: frozenset[bytes] = frozenset()
+    communities: tuple[bytes, ...] = ()
     users: Mapping[bytes, User] = attrs.field(factory=dict)
 
     def is_community(self, name: bytes) -> bool:
@@ -87,19 +87,20 @@ def read_secrets(file: Path, engine: bytes) -> Secrets:
         raise BadSecrets(f"{file}: cannot be read") from error
     if stat.S_IMODE(mode) & 0o077:
         raise BadSecrets(f"{file}: others may read it; its mode must be 0600")
-    communities, users = set(), {}
+    communities: list[bytes] = []
+    users: dict[bytes, User] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = " ".join(line.split())
         if not words or words.startswith("#"):
             continue
         if found := _COMMUNITY.fullmatch(words):
-            communities.add(found[1].encode())
+            communities.append(found[1].encode())
         elif (found := _USER.fullmatch(words)) and min(len(found[3]), len(found[4])) >= SHORTEST:
             hash = found[2].lower().replace("-", "")
             users[found[1].encode()] = make_user(found[1], hash, found[3], found[4], engine)
         else:
             raise BadSecrets(f"{file}: line {number}: wanted: {FORMS}, passwords of {SHORTEST} or more letters")
-    return Secrets(frozenset(communities), users)
+    return Secrets(tuple(communities), users)
 
 
 def make_user(name: str, hash: str, auth: str, priv: str, engine: bytes) -> User:

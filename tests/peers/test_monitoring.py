@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from tests.peers.conftest import demand
+from tests.support.nrpe_listening import listening_doors
 from tests.support.ports import free_port
 from tests.support.running import Gateway, command, prepare
 
@@ -130,35 +131,26 @@ def test_the_health_command_asks_the_running_gateway(watched: Watched, capsys: p
     assert {check["name"] for check in told["checks"]} >= {"workers", "clock", "stress"}  # only it knows these
 
 
-def test_old_check_nrpe_needs_the_anonymous_mode_and_others_none(watched: Watched, tmp_path: Path) -> None:
-    port = free_port()
-    for protection, words in (("anonymous", ("-2", "-S", "TLSv1.2", "-L", "ADH:@SECLEVEL=0")), ("none", ("-n",))):
-        folder = tmp_path / protection
-        folder.mkdir()
-        settings = {
-            "nrpe": {"listen": [f"tcp:{port}:interface=127.0.0.1"], "protection": protection},
-            "health": {"space": ["20 MB", "10 MB"]},
-        }
-        gateway = prepare(folder, inside=port, outside=port, settings=settings)
-        try:
-            gateway.start()
-            ran = watched.check_nrpe(*words, "-c", "check_securegw_queue", port=port)
-            assert (ran.returncode, ran.stdout[:8]) == (0, "QUEUE OK")
-        finally:
-            gateway.stop()
+@pytest.mark.parametrize(
+    ("door", "words"),
+    [("anonymous", ("-2", "-S", "TLSv1.2", "-L", "ADH:@SECLEVEL=0")), ("none", ("-n",))],
+    ids=["anonymous", "none"],
+)
+def test_old_check_nrpe_needs_the_anonymous_mode_and_others_none(
+    watched: Watched, doors: dict[str, int], door: str, words: tuple[str, ...]
+) -> None:
+    ran = watched.check_nrpe(*words, "-c", "check_securegw_queue", port=doors[door])
+    assert (ran.returncode, ran.stdout[:8]) == (0, "QUEUE OK")
 
 
-def test_who_is_in_no_named_network_is_cut_off(watched: Watched) -> None:
-    gateway = watched.gateway
-    text = gateway.config.read_text()
-    try:
-        gateway.stop()
-        gateway.config.write_text(text.replace("[nrpe]\n", '[nrpe]\nnetworks = ["192.0.2.0/24"]\n'))
-        gateway.start()
-        ran = watched.check_nrpe("-c", "check_securegw_queue")
-        assert ran.returncode in (2, 3)
-        assert "QUEUE" not in ran.stdout
-    finally:
-        gateway.stop()
-        gateway.config.write_text(text)
-        gateway.start()
+def test_who_is_in_no_named_network_is_cut_off(watched: Watched, doors: dict[str, int]) -> None:
+    ran = watched.check_nrpe("-n", "-c", "check_securegw_queue", port=doors["elsewhere"])
+    assert ran.returncode in (2, 3)
+    assert "QUEUE" not in ran.stdout
+
+
+@pytest.fixture(scope="module")
+def doors() -> Iterator[dict[str, int]]:
+    """The door in the modes that the gateway of this file has not."""
+    with listening_doors() as ports:
+        yield ports

@@ -431,6 +431,7 @@ def test_a_change_is_told_by_community(tmp_path: Path) -> None:
     place.clock += 3
     place.snmp.changed(Check("queue", State.OK, "few"), QUEUE)
     assert [to for _, to in place.told] == [target, UdpPlace("192.0.2.6", 1162)]
+    assert b"watch-me" in place.told[0][0]  # the first one of the file
     told = read_v2c(place.told[0][0])
     assert told.kind == TRAP
     assert told.bindings == (
