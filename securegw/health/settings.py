@@ -12,6 +12,7 @@ from securegw.config import Kind, setting
 from securegw.config.kinds import Unfit
 from securegw.health.table import Levels
 
+SHORTEST, LONGEST = 0.1, 30.0  # a fault must be seen within a minute
 COUNT = config.number(0, 1_000_000_000)
 
 
@@ -28,11 +29,21 @@ def levels(kind: Kind[Any], *, falling: bool = False) -> Kind[Levels]:
     return Kind(words, [kind.example, kind.example], read)
 
 
+def _read_every(value: object, folder: Path) -> float:
+    seconds = config.duration.read(value, folder)
+    if not SHORTEST <= seconds <= LONGEST:
+        raise Unfit(f"not from {SHORTEST} to {LONGEST} seconds")
+    return seconds
+
+
+every = Kind[float]('a time from 100 milliseconds to 30 seconds, like "10s"', "10s", _read_every)
+
+
 @attrs.frozen
 class HealthSettings:
     """When a check warns and when it is critical."""
 
-    every: float = setting(config.duration, default="10s", help="How often everything is looked at.")
+    every: float = setting(every, default="10s", help="How often everything is looked at.")
     queue: Levels = setting(levels(COUNT), default=[1000, 10000], help="Mails in the queue.")
     oldest: Levels = setting(
         levels(config.duration), default=["4h", "1d"], help="Age of the oldest mail that waits for its delivery."
