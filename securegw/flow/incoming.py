@@ -22,6 +22,7 @@ from securegw.flow.dressing import Dress, dressed
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
+from securegw.fresh import Fresh
 from securegw.keys import harvest
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from securegw.flow.undecryptable import Undecryptable
     from securegw.keys.keyring import Keyring
     from securegw.policy.decision import Decision
+    from securegw.store.keystore import Held
     from securegw.workers import Work
 
 log = txaio.make_logger()
 
 INLINE = 64 * 1024  # up to here it takes less to write marks and to seal than to hand the mail to a thread
 LARGE = 1 << 20
+LEARNED = 60.0  # seconds for which a certificate that was learned is not learned again
 
 
 @attrs.frozen
@@ -75,6 +78,10 @@ class Incoming:
     workers: Work
     master: MasterKey
     now: Callable[[], float]
+    learned: Fresh[bool] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.learned = Fresh(self.now, LEARNED)
 
     async def treat(self, accepted: Accepted, recipients: list[Address]) -> Treatment:
         """Everything that comes of a mail for our own users."""
@@ -222,8 +229,9 @@ class Incoming:
         keys = await self.keyring.openers(recipient)
         written_by = author(messages.read(raw))
         roots = await self.keyring.roots()
+        known = await self.keyring.known(written_by)
         assert method.open is not None, "what is recognised can be opened"
-        return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by)
+        return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by, known=known)
 
     def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
         """What is written down of a mail: the verdict, what was learned, that it was opened, that it was not."""
@@ -232,13 +240,18 @@ class Incoming:
         if opened is not None:
             steps.append(judged(accepted.item, opened, recipient, self.now()))
             written_by = author(messages.read(opened.raw))
-            rows = harvest.learn(opened, written_by, self.now())
+            rows = [row for row in harvest.learn(opened, written_by, self.now()) if not self._was_learned(row)]
             steps += [(harvest.keep, (accepted.item.trace, row)) for row in rows]
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
         if sight.verdict.encrypted == "opened" or accepted.door == "portal":
             steps.append((openings.note, openings.Seen((accepted.item.message_id,), self.now())))
         return tuple(steps)
+
+    def _was_learned(self, row: Held) -> bool:
+        """Whether the very same was learned a moment ago: who writes often is not looked up each time."""
+        key = f"{row.address} {row.fingerprint} {row.trust} {row.gcm}"
+        return self.learned.knows(key) or not self.learned.keep(key, True)
 
     async def _worked(self, raw: bytes, function: Callable[..., bytes], *arguments: object) -> bytes:
         if len(raw) <= INLINE:

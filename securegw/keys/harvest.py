@@ -69,6 +69,8 @@ def keep(connection: Connection, learned: tuple[str, keystore.Held]) -> None:
         if same.trust == QUARANTINED and row.trust == "unknown":  # somebody whom we trust stands behind it by now
             keystore.set_trust(connection, same.id, row.trust)
             _tell(connection, trace, row, "certificate-learned", len(known) - 1)
+        if row.gcm and not same.gcm:  # its owner has a better program by now
+            keystore.add(connection, row)
         return
     if row.address and row.trust != QUARANTINED and _is_suspicious(row, known):
         row = attrs.evolve(row, trust=QUARANTINED)

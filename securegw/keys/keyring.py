@@ -38,6 +38,14 @@ class Usable:
         return frozenset({"smime"}) if self.certificates else frozenset()
 
 
+ALL = ""
+
+
+def _known(connection: Connection, address: str) -> tuple[bytes, ...]:
+    own = [row.der for row in keystore.find(connection, address) if row.trust not in NEVER]
+    return (*own, *(row.der for row in keystore.intermediates(connection)))
+
+
 class Keyring:
     """The keys of users and partners, as the rooms above ask for them."""
 
@@ -48,6 +56,9 @@ class Keyring:
         self.now = now
         self._usable: Fresh[Usable] = Fresh(now)
         self._signing: Fresh[Signing | None] = Fresh(now)
+        self._openers: Fresh[tuple[tuple[bytes, bytes], ...]] = Fresh(now)
+        self._known: Fresh[tuple[bytes, ...]] = Fresh(now)
+        self._roots: Fresh[tuple[bytes, ...]] = Fresh(now)
 
     async def usable(self, addresses: Iterable[Address]) -> dict[str, Usable]:
         """For each address (by key) the certificates that may encrypt to it now."""
@@ -69,17 +80,33 @@ class Keyring:
 
     async def openers(self, address: Address) -> tuple[tuple[bytes, bytes], ...]:
         """All pairs of private key and certificate with which mail to a user may be opened, expired ones too."""
+        if self._openers.knows(address.key):
+            return self._openers[address.key]
         rows = await self.workers.settle(self.database.read(keystore.with_private, address.key))
-        return tuple((self._private(row), row.der) for row in rows)
+        found = tuple((self._private(row), row.der) for row in rows)
+        return self._openers.keep(address.key, found) if found else ()
+
+    async def known(self, author: Address | None) -> tuple[bytes, ...]:
+        """Certificates by which a signature may be checked that brings none: the author's, and what lies between."""
+        if author is None:
+            return ()
+        if self._known.knows(author.key):
+            return self._known[author.key]
+        return self._known.keep(author.key, await self.workers.settle(self.database.read(_known, author.key)))
 
     async def roots(self) -> tuple[bytes, ...]:
         """The trusted roots (DER)."""
-        return tuple(row.der for row in await self.workers.settle(self.database.read(keystore.roots)))
+        if self._roots.knows(ALL):
+            return self._roots[ALL]
+        rows = await self.workers.settle(self.database.read(keystore.roots))
+        return self._roots.keep(ALL, tuple(row.der for row in rows))
 
     def forget(self, address: Address) -> None:
         """Something about this address was changed here."""
         self._usable.forget(address.key)
         self._signing.forget(address.key)
+        self._openers.forget(address.key)
+        self._known.forget(address.key)
 
     def _judge(self, connection: Connection, addresses: list[Address]) -> dict[str, Usable]:
         roots = [row.der for row in keystore.roots(connection)]
