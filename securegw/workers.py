@@ -117,10 +117,11 @@ class Workers:
         self.settled: list[tuple[Future[Any], Deferred[Any]]] = []
 
     def start(self) -> None:
-        self.stopped = False
         self.threads.start()
 
     def stop(self) -> None:
+        if self.stopped:
+            return
         self.stopped = True
         self.threads.stop()
         for hand in self.hands:
