@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import attrs
 import pytest
+from twisted.internet.defer import Deferred
 
 from securegw.crypto import smime
 from securegw.mail import message as messages
 from securegw.mail import mime
 from securegw.mail.bodies import bodies
-from securegw.store import desk, events, people
+from securegw.store import desk, events, keystore, people
+from securegw.workers import InlineWorkers
 from tests.support.world import INSIDE, OUTSIDE, START, World, person
 
 ANN, BOB, CAROL = "ann@inside.test", "bob@outside.test", "carol@partner.test"
@@ -191,3 +195,53 @@ def test_a_mail_without_header_passes(world: World) -> None:
     assert mail.raw.endswith(b"\r\n\r\njust text\r\n")
     assert messages.read(mail.raw).fields
     assert INSIDE.inside
+
+
+class SlowHands(InlineWorkers):
+    """The making of a key takes until the test lets it end."""
+
+    def __init__(self) -> None:
+        self.making: list[tuple[Deferred[Any], Any]] = []
+
+    def thread(self, function: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        if getattr(function, "__name__", "") != "_make":
+            return super().thread(function, *args, **kwargs)
+        done: Deferred[Any] = Deferred()
+        self.making.append((done, lambda: function(*args, **kwargs)))
+        return done
+
+    def let_go(self) -> None:
+        for done, work in self.making:
+            done.callback(work())
+        self.making.clear()
+
+
+def test_s23_mails_wait_while_a_key_is_being_made_and_leave_signed() -> None:
+    hands = SlowHands()
+    world = World(hands)
+    for to in (BOB, CAROL):
+        world.send(ANN, to, subject="[sign] x")
+    world.send("otto@inside.test", BOB, "passes meanwhile", subject="[nosign] x")
+    assert len(hands.making) == 1
+    assert [mail.sender for mail in world.sent_to(BOB)] == ["otto@inside.test"]
+    assert world.sent_to(CAROL) == []
+    hands.let_go()
+    world.later(1)
+    for mail in (world.sent_to(BOB)[-1], *world.sent_to(CAROL)):
+        opened = smime.open(mail.raw, [], [row.der for row in world.roots()], START, world.author_of(ANN))
+        assert opened.verdict.signed_ok
+    assert len(world.read(keystore.with_private, ANN)) == 1
+    world.close()
+
+
+def test_s23_without_an_authority_what_must_be_signed_waits_and_the_rest_leaves(world: World) -> None:
+    [authority] = world.read(keystore.own_authorities)
+    world.write(keystore.remove, authority.id)
+    world.send(ANN, BOB, subject="[sign] x")
+    world.send(ANN, CAROL, subject="x")
+    assert world.sent_to(BOB) == []
+    assert len(world.sent_to(CAROL)) == 1
+    world.write(keystore.add, attrs.evolve(authority, id=0))
+    world.later(3600)
+    [mail] = world.sent_to(BOB)
+    assert smime.recognise(mail.message) == "signed"

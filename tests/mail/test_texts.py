@@ -8,8 +8,11 @@ import pytest
 from jinja2 import UndefinedError
 from jinja2.ext import babel_extract
 
+from securegw.flow import reprocess
+from securegw.flow.outgoing import NO_USER, NOT_HIS_NAME
 from securegw.mail import errors, notice
 from securegw.mail.texts import Texts, web_folder
+from securegw.policy.decide import SENTENCES
 
 PO = """msgid ""
 msgstr ""
@@ -107,7 +110,9 @@ def own_sentences() -> set[str]:
                 extracted = babel_extract(file, ("_",), [], {})
                 found |= {words for _, _, words, _ in extracted if isinstance(words, str)}
     returned = errors.Refused, errors.NoProtection, errors.MailLoop, errors.NotExamined, errors.TooBig
-    return found | {error().sentence for error in returned}
+    found |= {error().sentence for error in returned}
+    rules = {NOT_HIS_NAME, NO_USER, reprocess.NOT_OPENED, reprocess.NOTHING_THERE}
+    return found | set(SENTENCES.values()) | rules
 
 
 def test_every_sentence_of_a_notice_is_german_too() -> None:
