@@ -33,10 +33,14 @@ _NO_TEXT = re.compile(r"<(?:style|script)\b.*?</(?:style|script)\s*>", re.IGNORE
 
 @attrs.frozen
 class Pattern:
-    """One name of ``[patterns]``: its texts as one expression, a check of what was found, and how many it takes."""
+    """One name of ``[patterns]``: its texts as one expression, a check of what was found, and how many it takes.
+
+    ``needs`` are texts of which one stands wherever the expression fits: to look for them costs far less.
+    """
 
     name: str
     expression: re.Pattern[str]
+    needs: tuple[str, ...] = ()
     check: str = ""
     least: int = 1
 
@@ -57,7 +61,9 @@ def read_pattern(name: str, texts: Sequence[object], check: object = "", least: 
     if isinstance(least, bool) or not isinstance(least, int) or not 1 <= least <= 1000:
         raise ValueError("at_least is not a number from 1 to 1000")
     pieces = [_piece(text) for text in texts]
-    return Pattern(name, re.compile("|".join(pieces), re.IGNORECASE), str(check), least)
+    needs = tuple(longest_literal(str(text)) for text in texts)
+    expression = re.compile("|".join(pieces), re.IGNORECASE)
+    return Pattern(name, expression, needs if all(needs) else (), str(check), least)
 
 
 def _piece(text: object) -> str:
@@ -72,6 +78,16 @@ def _piece(text: object) -> str:
     before = r"(?<!\w)" if _is_word(text[0]) else ""
     after = r"(?!\w)" if _is_word(text[-1]) else ""
     return f"{before}{''.join(signs)}{after}"
+
+
+def longest_literal(text: str) -> str:
+    """The longest run of signs in a pattern that stand for themselves, folded as the text is."""
+    return fold(max(re.split(r"[#@~\s]+", text), key=len))
+
+
+def fold(text: str) -> str:
+    """As expressions compare without case: they take both Turkish letters for an i."""
+    return text.replace("\u0130", "i").replace("\u0131", "i").casefold()
 
 
 def _sign(sign: str) -> str:
@@ -90,7 +106,8 @@ def examine(raw: bytes, patterns: Sequence[Pattern]) -> Findings:
     names: list[str] = []
     complete = _gather(raw, texts, names)
     whole = "\n\0\n".join([*texts, *names])
-    found = frozenset(pattern.name for pattern in patterns if _is_in(pattern, whole))
+    folded = fold(whole) if patterns else ""
+    found = frozenset(pattern.name for pattern in patterns if _may_be_in(pattern, folded) and _is_in(pattern, whole))
     return Findings(found, tuple(names), complete)
 
 
@@ -138,6 +155,10 @@ def readable(markup: str) -> str:
     hides in a word and the other stands between words."""
     visible = _NO_TEXT.sub(" ", markup)
     return html.unescape(_TAG.sub(" ", visible)) + "\n\0\n" + html.unescape(_TAG.sub("", visible))
+
+
+def _may_be_in(pattern: Pattern, folded: str) -> bool:
+    return not pattern.needs or any(need in folded for need in pattern.needs)
 
 
 def _is_in(pattern: Pattern, text: str) -> bool:

@@ -157,6 +157,19 @@ def test_any_text_is_looked_at(text: str) -> None:
     assert examine(mail(text), patterns).examined in (True, False)
 
 
+@given(
+    st.text(alphabet="aAiI\u0130\u0131sSß\u017fkK\u212a 1", max_size=30),
+    st.text(alphabet="aisßk1#@~ ", min_size=1, max_size=8),
+)
+def test_what_a_pattern_needs_is_there_wherever_it_fits(text: str, pattern: str) -> None:
+    try:
+        read = read_pattern("p", [pattern])
+    except ValueError:
+        return
+    if read.expression.search(text):
+        assert not read.needs or any(need in findings.fold(text) for need in read.needs)
+
+
 def test_patterns_go_to_a_worker() -> None:
     pattern = read_pattern("p", ["##~##", "a b"], "luhn", 3)
     assert pickle.loads(pickle.dumps(pattern)) == pattern
