@@ -53,6 +53,8 @@ class Case:
             may_encrypt=self.may_encrypt,
             usable=None,
         )
+        if self.contents == NOTHING_ASKED:
+            return facts
         return attrs.evolve(facts, **attrs.asdict(self.contents, recurse=False))
 
     def decide(
