@@ -128,7 +128,7 @@ class OpenMailbox:
         """A part of a mail, as it stands in it."""
         if self.mails[index].parts == 1:
             return await self._short(index)
-        key = await self._key(index)
+        key, self.last = await self._key(index), index
         sealed = await self._read(mailboxes.part, self.mails[index].id, number)
         if sealed is None:
             raise LetterGone(GONE)
@@ -170,12 +170,12 @@ class OpenMailbox:
             self.window = 1
             await self._load(self._run_from(index))
         text = self._open_short(index) if self.next is None or self.next[0] != index else self.next[1]
-        if index != self.last:
-            for passed in [held for held in self.ahead if held < index]:
-                del self.ahead[passed]
-            if index == self.last + 1:
-                self._go_ahead()
-            self.last = index
+        if index == self.last + 1:
+            self.ahead.pop(self.last, None)
+            self._go_ahead()
+        elif index != self.last:
+            self.ahead = {held: sealed for held, sealed in self.ahead.items() if held >= index}
+        self.last = index
         return text
 
     def _open_short(self, index: int) -> bytes:
