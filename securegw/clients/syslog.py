@@ -139,6 +139,7 @@ class Receiver:
     async def stop(self) -> None:
         """Send what can be sent, end the link properly, write the rest down."""
         self._stopping = True
+        self.queue.end()
         for call in (self._pump_call, self._turn_call, self._retry_call):
             if call is not None and call.active():
                 call.cancel()

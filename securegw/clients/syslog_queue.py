@@ -38,6 +38,7 @@ class SyslogQueue:
         self._sent_bytes = 0
         self._moving: list[bytes] = []
         self._busy: Deferred[None] | None = None
+        self._ending = False
 
     def open(self) -> None:
         """Look what an earlier process has left."""
@@ -92,11 +93,15 @@ class SyslogQueue:
 
     def spill(self) -> None:
         """Move what waits in memory to the disk; what does not fit there is lost."""
-        if self._busy is None and self._tail:
+        if self._busy is None and self._tail and not self._ending:
             self._moving = list(self._tail)
             self._tail.clear()
             self._tail_bytes = 0
             self._work(self._disk.append, self._moving)
+
+    def end(self) -> None:
+        """From here on no worker is asked any more: there may be none."""
+        self._ending = True
 
     async def close(self) -> None:
         """Write down what nobody has taken. Only now in the caller's thread: the workers are gone."""
@@ -112,6 +117,8 @@ class SyslogQueue:
         if self._head:
             return self._head
         if self._busy is not None:
+            return None
+        if self._disk.pieces and self._ending:
             return None
         if self._disk.pieces:
             self._work(self._disk.take)

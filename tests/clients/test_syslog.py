@@ -171,6 +171,26 @@ def test_the_end_says_good_bye_and_keeps_the_rest(tmp_path: Path) -> None:
     assert again.arrived() == ["two"]
 
 
+def test_the_end_does_not_wait_for_workers_that_are_gone(tmp_path: Path) -> None:
+    class Gone(InlineWorkers):
+        def thread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+            return Deferred()  # a pool that was stopped takes work and never does it
+
+    field = Field(tmp_path)
+    field.tell("one")
+    field.receiver.queue.spill()
+    field.receiver.queue._workers = Gone()
+    field.answer()
+    field.tell("two")
+    done = Deferred.fromCoroutine(field.forwarder.stop())
+    field.lose()
+    assert done.called
+    again = Field(tmp_path)
+    again.answer()
+    again.reactor.advance(0.1)
+    assert again.arrived() == ["one", "two"]
+
+
 def test_nothing_is_logged_from_within_the_log(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is told while a line is handed over does not come back into the observer for ever."""
     logger = Logger("loop", observer=field.forwarder)
