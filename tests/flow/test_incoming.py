@@ -151,6 +151,7 @@ def test_an_unknown_root_becomes_good_once_trusted(world: World) -> None:
     world.relay.taken.clear()
     row = held(world.master, None, late.root, source="imported", trust="trusted", now=START)
     world.write(keystore.add, row)
+    world.clock.advance(1)  # what was known a moment ago is taken as true for a second
     assert b"[signed OK]" in receive(world, late.sign(MAIL))
     assert parse_path(CAROL).domain == "partner.test"
 
