@@ -108,12 +108,14 @@ def _table(rows: Sequence[Row], peer: str, unit: str) -> list[str]:
     shown = [(name.format(unit=unit), field, form_of.get(field, form)) for name, field, form in COLUMNS]
     columns = [column for column in shown if any(row.median(column[1]) for row in rows)]
     head = ["server", f"{PLURALS.get(unit, unit + 's')}/s", "ratio", *(name for name, _, _ in columns), "CPU ratio"]
-    cells = [head]
+    by_memory = all(row.median("memory_mb") for row in rows)
+    cells = [[*head, "memory ratio"] if by_memory else head]
     for row in rows:
         figures = [f"{row.median(field):{form}}" for _, field, form in columns]
         each = row.median("per_second")
         rate, times = f"{each:.0f}" if each >= 10 else f"{each:.2f}", f"{ratio(row, base, 'per_second'):.2f}"
-        cells.append([row.server, rate, times, *figures, f"{ratio(row, base, 'cpu_ms'):.2f}"])
+        others = [f"{ratio(row, base, name):.2f}" for name in ("cpu_ms", "memory_mb")[: 1 + by_memory]]
+        cells.append([row.server, rate, times, *figures, *others])
     return _drawn(f"{rows[0].load} (compared with {peer})", cells)
 
 

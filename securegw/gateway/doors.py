@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -163,7 +164,6 @@ class Doors(Service):
         Deferred.fromCoroutine(self._open()).addCallbacks(self.opened.callback, self._fail)
 
     async def _open(self) -> None:
-        sys.setswitchinterval(TURN)
         self.house = house = build_rooms(self.settings, self.reactor)
         await open_rooms(house)
         self.watching = watching = Watching(house, self.reactor)
@@ -178,6 +178,7 @@ class Doors(Service):
         self._every(CLEANING, house.retention.tick)
         self._every(CLEANING, house.revocations.tick)
         self._every(self.settings.health.every, partial(_check_health, house))
+        _tune()
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))
 
     async def _open_door(self, house: House, server: Server) -> None:
@@ -225,6 +226,17 @@ class Doors(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._close())
+
+
+def _tune() -> None:
+    """What the interpreter is told for the life of this process.
+
+    Everything that has been imported and built stays; to look through it for cycles again and again costs time that
+    every session waits for.
+    """
+    sys.setswitchinterval(TURN)
+    gc.collect()
+    gc.freeze()
 
 
 async def _look(house: House) -> None:

@@ -31,6 +31,7 @@ log = txaio.make_logger()
 
 DAY = 86400.0
 
+
 @attrs.define(eq=False)
 class Revocations:
     """The lists of all authorities of ours."""
