@@ -35,6 +35,8 @@ MOST_IDS = 50
 DEPTH = 4  # of mails that are files in mails
 
 _ID = re.compile(r"<[^<>\s]{1,990}>")
+# As our own trace fields look; whether one is truly ours does not matter here.
+_OUR_TRACE = re.compile(r"\bid [0-9A-Za-z._-]{1,64}\.[0-9a-f]{16}(?![0-9A-Za-z.])")
 _ID_FIELD = re.compile(rb"(?i)\bmessage-id:[ \t]*(<[^<>\s]{1,990}>)")
 _MAIL_FILE = (".eml", ".msg", ".mht", ".mbox", "winmail.dat")
 _MAIL_KINDS = ("message/", "application/vnd.ms-outlook", "application/ms-tnef", "application/mbox")
@@ -103,17 +105,19 @@ class Examiner:
     async def _opened_here(self, message: Message, inside: Inside) -> bool:
         if self.proofs.any_opened(inside.marks):
             return True
-        ids = (*cited(message), *inside.ids)[:MOST_IDS]
+        ids = (*cited(message), *inside.ids)
         return bool(ids) and await self.workers.settle(self.database.read(opened.any_known, ids))
 
 
 def cited(message: Message) -> list[str]:
-    """The Message-IDs that a mail names, the nearest first, and its own if it has travelled: then it is sent on."""
+    """The Message-IDs that a mail names, the nearest first, and its own if it has been here before."""
     texts = [text for name in CITED for text in message.all(name)]
     ids = [found for text in texts for found in reversed(_ID.findall(text))]
-    if message.count("Received") > 1:
+    if len(ids) > MOST_IDS:  # of a long thread its end and its beginning
+        ids = ids[: MOST_IDS // 2] + ids[-MOST_IDS // 2 :]
+    if sum(_OUR_TRACE.search(field) is not None for field in message.all("Received")) > 1:
         ids = [*_ID.findall(message.first("Message-ID") or ""), *ids]
-    return ids[:MOST_IDS]
+    return ids
 
 
 def skim(message: Message) -> Inside:

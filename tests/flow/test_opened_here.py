@@ -8,6 +8,7 @@ import pytest
 
 from securegw.crypto import smime
 from securegw.flow.proofs import Proofs, marks_in
+from securegw.mail import message as messages
 from securegw.mail.envelope import Source
 from securegw.store import desk, keystore, opened
 from securegw.store.items import Chosen
@@ -45,9 +46,7 @@ def in_mixed(*parts: bytes) -> bytes:
 
 def without_marks(raw: bytes) -> bytes:
     """As an inside server hands it on that drops fields it does not know."""
-    header, _, body = raw.partition(b"\r\n\r\n")
-    lines = [line for line in header.split(b"\r\n") if not line.lower().startswith((b"x-securegw", b"\t"))]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    return messages.without(messages.read(raw), ["x-securegw*"])
 
 
 MIXED = "Content-Type: multipart/mixed; boundary=b"
@@ -144,6 +143,12 @@ def test_a_mark_of_a_stranger_or_another_gateway_forces_nothing(world: World) ->
     world.send(ANN, BOB, "hello", fields=f"X-Securegw-Opened: {mark}\r\n")
     [mail] = world.sent_to(BOB)
     assert b"hello" in mail.raw
+
+
+def test_in_the_longest_thread_its_beginning_is_still_known(world: World, delivered: bytes) -> None:
+    later = "".join(f"\r\n <m{number}@x.test>" for number in range(300))
+    world.send(ANN, BOB, "see below", subject="Re: x", fields=f"References: <one@partner.test>{later}\r\n")
+    assert b"secure-email.html" in world.sent_to(BOB)[0].raw
 
 
 def test_ordinary_answers_leave_as_ever(world: World, delivered: bytes) -> None:
