@@ -178,6 +178,7 @@ def test_threat_5_5_36_it_is_learned_once_somebody_vouches(world: World) -> None
     receive(world, late.sign(MAIL))
     assert [row.trust for row in world.read(keystore.find, CAROL)] == ["quarantined"]
     world.trust(late.root)
+    world.later(2)
     receive(world, late.sign(MAIL))
     assert [row.trust for row in world.read(keystore.find, CAROL)] == ["unknown"]
     world.later(2)
