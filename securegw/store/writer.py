@@ -26,7 +26,7 @@ from securegw.store.engine import commit
 from securegw.store.troubles import lost_connection, translate
 
 GROUP_LIMIT = 200  # requests in one transaction: it must end in a time that the callers can wait
-GATHER = 0.003  # seconds that are left for others to join the next group, while there are others
+GATHER = 0.002
 
 
 @attrs.define(eq=False)
