@@ -6,7 +6,7 @@ not known now makes the mail wait, what cannot be done as asked gives it back to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
 
 import attrs
 
@@ -48,9 +48,9 @@ def decide(facts: Facts, rules: Rules) -> Decision:
 
 @attrs.frozen
 class _Verdict:
-    """The rulings in the order of ACTIONS; a rule that could not be judged; two keyword rules that contradict."""
+    """The rulings by aspect, in the order of ACTIONS; a rule that could not be judged; two that contradict."""
 
-    rulings: tuple[Ruling, ...]
+    rulings: dict[str, Ruling]
     unknown: Rule | None
     against: tuple[str, str] | None
 
@@ -68,19 +68,32 @@ def _collect(facts: Facts, rules: Rules, asked: Asked) -> _Verdict:
             rulings[aspect] = Ruling(aspect, value, rule.name, rule.reason)
         if rule.by_keyword:
             wishes.append(rule)
-    return _Verdict(tuple(_complete(rulings, facts)), unknown, _opposed(wishes))
+    return _Verdict(_complete(rulings, facts), unknown, _opposed(wishes))
 
 
-def _complete(rulings: dict[str, Ruling], facts: Facts) -> Iterable[Ruling]:
-    for action in ACTIONS:
-        if action.name in rulings:
-            yield rulings[action.name]
-        elif facts.direction in action.fallback:
-            yield Ruling(action.name, action.fallback[facts.direction], "", words.NO_RULE)
+def _complete(rulings: dict[str, Ruling], facts: Facts) -> dict[str, Ruling]:
+    fallen_back = _fallbacks(facts.direction)
+    return {
+        action.name: rulings.get(action.name) or fallen_back[action.name]
+        for action in ACTIONS
+        if action.name in rulings or action.name in fallen_back
+    }
+
+
+@functools.cache
+def _fallbacks(direction: str) -> dict[str, Ruling]:
+    """What holds where no rule has spoken."""
+    return {
+        action.name: Ruling(action.name, action.fallback[direction], "", words.NO_RULE)
+        for action in ACTIONS
+        if direction in action.fallback
+    }
 
 
 def _opposed(wishes: list[Rule]) -> tuple[str, str] | None:
     """Two keyword rules that ask for opposite things: what administrators wrote has an order, wishes do not."""
+    if len(wishes) < 2:
+        return None
     for action in ACTIONS:
         said = {dict(rule.says).get(action.name): rule.name for rule in reversed(wishes)}
         if action.opposites and action.opposites <= set(said):
@@ -98,16 +111,18 @@ class _Case:
     verdict: _Verdict
 
     def says(self, aspect: str) -> words.Value | None:
-        return next((ruling.value for ruling in self.verdict.rulings if ruling.aspect == aspect), None)
+        ruling = self.verdict.rulings.get(aspect)
+        return None if ruling is None else ruling.value
 
     def rule(self, aspect: str) -> str:
-        return next((ruling.rule for ruling in self.verdict.rulings if ruling.aspect == aspect), "")
+        ruling = self.verdict.rulings.get(aspect)
+        return "" if ruling is None else ruling.rule
 
     def stop(self, outcome: Outcome, reason: str, rule: str = "", sentence: str = "") -> Decision:
         return self._decision(outcome, reason, rule, sentence=sentence or SENTENCES[reason])
 
     def send(self, methods: tuple[str, ...]) -> Decision:
-        by = next(ruling for ruling in self.verdict.rulings if ruling.aspect == "encrypt")
+        by = self.verdict.rulings["encrypt"]
         sign = self.says("sign") != "never" and self.facts.may_sign
         return self._decision(
             "send", by.reason, by.rule, sign=sign, method=methods[0] if methods else PLAIN, methods=methods
@@ -136,9 +151,8 @@ class _Case:
             tag=self.says("tag") is True,
             subject=self.asked.subject,
             strip_fields=self._strip_fields(),
-            rulings=self.verdict.rulings,
+            rulings=tuple(self.verdict.rulings.values()),
         )
-
 
     def _strip_fields(self) -> tuple[str, ...]:
         """What must not leave: control fields, what a rule names, and marks that are for inside alone."""
@@ -157,7 +171,7 @@ def _not_known(case: _Case, rule: Rule) -> Decision:
 
 def _by_rule(case: _Case) -> Decision:
     """A rule refuses, with its own sentence."""
-    by = next(ruling for ruling in case.verdict.rulings if ruling.aspect == "refuse")
+    by = case.verdict.rulings["refuse"]
     return case.stop("refuse", by.reason, by.rule, str(by.value))
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from securegw.config import number, setting, text
 from securegw.mail.errors import StoreBusy
 from securegw.store import bodies
+from securegw.store.checkpoint import Checkpointer
 from securegw.store.deadline import Deadline
 from securegw.store.engine import database_url, in_memory, reading_engine, writing_engine
 from securegw.store.fence import Fence
@@ -75,10 +76,12 @@ class Database:
             raise ValueError("a database in memory is for tests: it needs inline=True")
         self._deadline = Deadline(DEADLINE_SECONDS)
         newest, own = Fence(fence), {bodies.OPTION: bodies.Bodies(folder_of_bodies(self.url))}
-        self._writing = writing_engine(self.url, newest).execution_options(**own)
+        apart = not inline and self.url.get_backend_name() == "sqlite"
+        self._writing = writing_engine(self.url, newest, checkpoints=not apart).execution_options(**own)
         in_one = in_memory(self.url)
         self._reading = self._writing if in_one else reading_engine(self.url, readers, newest).execution_options(**own)
-        self._writer = Writer(self._writing, self._deadline)
+        self._checkpointer = Checkpointer(str(self.url.database)) if apart else None
+        self._writer = Writer(self._writing, self._deadline, self._checkpointer)
         self._readers = None if inline else ThreadPoolExecutor(readers, thread_name_prefix="securegw-reader")
         self._one_at_a_time = threading.RLock()
         self._lock_file: int | None = None
@@ -145,6 +148,8 @@ class Database:
     def close(self) -> None:
         """Finish what waits, then close all connections and give the lock back."""
         self._writer.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         if self._readers is not None:
             self._readers.shutdown(wait=True)
         self._deadline.close()

@@ -49,17 +49,18 @@ def in_memory(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
 
 
-def writing_engine(url: URL, fence: Fence) -> Engine:
-    """One connection, used by the writer alone."""
+def writing_engine(url: URL, fence: Fence, *, checkpoints: bool = True) -> Engine:
+    """One connection, used by the writer alone; without ``checkpoints`` somebody else looks after SQLite's log."""
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, connections=1, begin="BEGIN IMMEDIATE")
+        pragmas = () if checkpoints else ("PRAGMA wal_autocheckpoint=0",)
+        return _sqlite(url, connections=1, begin="BEGIN IMMEDIATE", pragmas=pragmas)
     return _postgresql(url, fence, connections=1, reading=False)
 
 
 def reading_engine(url: URL, readers: int, fence: Fence) -> Engine:
     """A connection for each reading thread; a question sees one moment and can change nothing."""
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, connections=readers, begin="BEGIN", reading=True)
+        return _sqlite(url, connections=readers, begin="BEGIN", pragmas=("PRAGMA query_only=ON",))
     return _postgresql(url, fence, connections=readers, reading=True)
 
 
@@ -80,7 +81,7 @@ def commit(connection: Connection) -> None:
         raise StoreBusy(detail="committed here, but perhaps not on the standby")
 
 
-def _sqlite(url: URL, *, connections: int, begin: str, reading: bool = False) -> Engine:
+def _sqlite(url: URL, *, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_SECONDS}
     pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": BUSY_SECONDS}
     if in_memory(url):
@@ -90,10 +91,8 @@ def _sqlite(url: URL, *, connections: int, begin: str, reading: bool = False) ->
     @event.listens_for(engine, "connect")
     def prepare(driver: Any, _record: object) -> None:
         driver.isolation_level = None  # we say BEGIN ourselves
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, *pragmas):
             driver.execute(pragma)
-        if reading:
-            driver.execute("PRAGMA query_only=ON")
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:

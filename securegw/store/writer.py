@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from securegw.mail.errors import StoreBusy
 from securegw.store import bodies
+from securegw.store.checkpoint import Checkpointer
 from securegw.store.deadline import Deadline
 from securegw.store.engine import commit
 from securegw.store.troubles import lost_connection, translate
@@ -60,9 +61,10 @@ def nobody_served(error: BaseException) -> bool:
 class Writer:
     """Runs groups of requests; with ``start`` in a thread of its own, without in the caller's."""
 
-    def __init__(self, engine: Engine, deadline: Deadline) -> None:
+    def __init__(self, engine: Engine, deadline: Deadline, checkpointer: Checkpointer | None = None) -> None:
         self._engine = engine
         self._deadline = deadline
+        self._checkpointer = checkpointer
         self._waiting: SimpleQueue[Request | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -111,6 +113,8 @@ class Writer:
         else:
             for request, result in zip(taken, results, strict=True):
                 request.future.set_result(result)
+            if self._checkpointer is not None and self._connection is not None:
+                self._checkpointer.written(self._connection)
         return None
 
     def _serve(self) -> None:
