@@ -28,7 +28,7 @@ WARM = Load(sessions=2, count=20, size=2_000)
 
 def fresh_gateway(load: Load) -> Figure:
     """One round of a gateway with an empty queue, warmed by a few mails."""
-    with running_gateway(1, hold=True) as (server, gateway):
+    with running_gateway(1, intake={"hold": True}) as (server, gateway):
         generate(server.port, WARM)
         figure = accepting(Server(server.name, server.port, server.pid), load)
         gateway.kill()  # its queue goes with it

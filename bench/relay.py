@@ -17,7 +17,10 @@ LOADS = {
     "10 sessions, 20 KB": Load(sessions=10, count=2000),
     "50 sessions, 20 KB": Load(sessions=50, count=2000),
 }
-RATES = {"open loop, 50 new sessions a second, 20 KB": Load(sessions=0, count=500, more=("--rate=50",))}
+RATES = {
+    f"open loop, {rate} new sessions a second, 20 KB": Load(sessions=0, count=rate * 10, more=(f"--rate={rate}",))
+    for rate in (50, 200)
+}
 WORDS = (
     "Relaying: mails a second until the last one has reached the next hop, plain, 20 KB each; and, in the open loop, "
     "the time from connect to QUIT while mails go in and out. ``python -m bench.relay`` repeats this."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import attrs
 
 from bench.support.figures import Figure, Row, measure, write
 from bench.support.generator import mail
-from bench.support.peers import filtering_postfix, relaying_postfix, running_gateway
+from bench.support.peers import OPEN, SEAL, filtering_postfix, relaying_postfix, running_gateway
 from bench.support.runs import Load, Server, passing
 from bench.support.sink_process import SinkProcess, sink_process
 from securegw.crypto import authority, smime
@@ -28,23 +28,26 @@ from tests.support.running import Gateway, admin
 
 ANN, CAROL = "ann@inside.test", "carol@partner.test"
 STRANGER = "127.0.0.2"
-OUT, OUT_SCRIPT, IN = 1000, 150, 500
+COUNT, COUNT_SCRIPT = 1000, 150
 WORDS = (
     "S/MIME with RSA-2048, 20 KB, 10 sessions, mails a second until the last one has reached the next hop. Outgoing: "
-    "signed and encrypted; Postfix relays the same mails without cryptography, and with an ``openssl cms`` script as "
-    "its content filter. Incoming: opened and verified. ``python -m bench.smime`` repeats this."
+    "signed and encrypted. Incoming: opened and verified. Postfix relays the same mails without cryptography, and with "
+    "an ``openssl cms`` script as its content filter. ``python -m bench.smime`` repeats this."
 )
 
 
 @attrs.frozen
 class Papers:
-    """Carol's and Ann's keys and certificates as files, and Carol's authority."""
+    """Carol's key; Ann's certificate, whose key only the gateway has; and in files what a script needs.
+
+    The script has a key of its own for Ann, of the same size.
+    """
 
     folder: Path
     carol_key: bytes
     carol: bytes
-    root: bytes
     ann: bytes
+    ann_of_script: bytes
 
     def file(self, name: str) -> Path:
         return self.folder / name
@@ -55,16 +58,22 @@ def give_papers(gateway: Gateway, folder: Path) -> Papers:
     now = time.time()
     root_key, root = authority.make_authority("Partner people", years=2, now=now, kind="p-256")
     key, der = authority.issue(root_key, root, address=CAROL, name="Carol", days=300, now=now)
-    for name, content in (("root.pem", root), ("carol.pem", der)):
+    ann_key, ann_der = authority.issue(root_key, root, address=ANN, name="Ann", days=300, now=now)
+    for name, content in (("root.pem", root), ("carol.pem", der), ("ann.pem", ann_der)):
         (folder / name).write_bytes(authority.to_pem(content))
+    for name, private in (("carol.key", key), ("ann.key", ann_key)):
+        (folder / name).write_bytes(authority.key_to_pem(private))
+    for name in ("root.pem", "carol.pem"):
         admin(gateway.config, "keys", "import", str(folder / name), "--trust")
-    (folder / "carol.key").write_bytes(authority.key_to_pem(key))
     admin(gateway.config, "users", "add", ANN, "--name", "Ann Keller")
     admin(gateway.config, "keys", "issue", ANN)
-    return Papers(folder, key, der, root, gateway.certificate_of(ANN))
+    return Papers(folder, key, der, gateway.certificate_of(ANN), ann_der)
 
 
-def checked(run: partial[Figure], sink: SinkProcess, good: partial[bool]) -> Figure:
+Good = Callable[[bytes], bool]
+
+
+def checked(run: Callable[[], Figure], sink: SinkProcess, good: Good) -> Figure:
     """A run whose last mail is what it should be."""
     figure = run()
     assert good(sink.last()), "the mail that came out is not what was asked for"
@@ -85,41 +94,55 @@ def is_opened(raw: bytes) -> bool:
     return b"encrypted=opened; integrity=good; trust=good; identity=good" in raw and b"quick brown fox" in raw
 
 
+def is_closed(raw: bytes) -> bool:
+    return b"pkcs7-mime" in raw and b"quick brown fox" not in raw
+
+
 def holds_text(raw: bytes) -> bool:
     return b"quick brown fox" in raw
 
 
 def outgoing(ours: Server, papers: Papers, sink: SinkProcess, rounds: int) -> list[Row]:
     """Sign and encrypt; the script is so slow that it gets fewer mails."""
-    way = (f"--sender={ANN}", f"--recipient={CAROL}")
-    load = Load(sessions=10, count=OUT, more=way)
-    files = (papers.file("carol.pem"), papers.file("carol.key"), papers.file("carol.pem"))
-    with relaying_postfix(sink.port) as plain, filtering_postfix(sink.port, *files) as script:
+    load = Load(sessions=10, count=COUNT, more=(f"--sender={ANN}", f"--recipient={CAROL}"))
+    files = {"signer": papers.file("carol.pem"), "key": papers.file("carol.key"), "recipient": papers.file("carol.pem")}
+    sealed = partial(is_sealed, papers)
+    with relaying_postfix(sink.port) as plain, filtering_postfix(sink.port, SEAL, **files) as script:
         runs = {
-            plain.name: (partial(passing, plain, sink, load), partial(holds_text)),
-            script.name: (
-                partial(passing, script, sink, attrs.evolve(load, count=OUT_SCRIPT)),
-                partial(is_sealed, papers),
-            ),
-            ours.name: (partial(passing, ours, sink, load), partial(is_sealed, papers)),
+            plain: (load, holds_text),
+            script: (attrs.evolve(load, count=COUNT_SCRIPT), sealed),
+            ours: (load, sealed),
         }
-        servers = {name: partial(checked, run, sink, good) for name, (run, good) in runs.items()}
-        return measure("sign + encrypt, 20 KB", servers, rounds)
+        return measure("sign + encrypt, 20 KB", in_turn(runs, sink), rounds)
 
 
 def incoming(ours: Server, papers: Papers, sink: SinkProcess, rounds: int) -> list[Row]:
-    """Open and verify; Postfix relays the very same bytes."""
-    raw = smime.sign(mail(20_000, CAROL, ANN), papers.carol_key, papers.carol, (), time.time())
-    file = papers.file("closed")
-    file.write_bytes(smime.encrypt(raw, (papers.ann,), gcm=False))
-    way = (f"--sender={CAROL}", f"--recipient={ANN}", f"--mail={file}", f"--local={STRANGER}")
-    load = Load(sessions=10, count=IN, more=way)
-    with relaying_postfix(sink.port) as plain:
-        servers = {
-            plain.name: partial(passing, plain, sink, load),
-            ours.name: partial(checked, partial(passing, ours, sink, load), sink, partial(is_opened)),
+    """Open and verify; Postfix relays the very same bytes, the script opens what is closed for its own key."""
+    load, for_script = (_closed(papers, reader) for reader in (papers.ann, papers.ann_of_script))
+    files = {"reader": papers.file("ann.pem"), "key": papers.file("ann.key"), "root": papers.file("root.pem")}
+    with relaying_postfix(sink.port) as plain, filtering_postfix(sink.port, OPEN, **files) as script:
+        runs = {
+            plain: (load, is_closed),
+            script: (attrs.evolve(for_script, count=COUNT_SCRIPT), holds_text),
+            ours: (load, is_opened),
         }
-        return measure("decrypt + verify, 20 KB", servers, rounds)
+        return measure("decrypt + verify, 20 KB", in_turn(runs, sink), rounds)
+
+
+def _closed(papers: Papers, reader: bytes) -> Load:
+    """Mails from Carol, signed by her and encrypted to this certificate of Ann's."""
+    raw = smime.sign(mail(20_000, CAROL, ANN), papers.carol_key, papers.carol, (), time.time())
+    with tempfile.NamedTemporaryFile(dir=papers.folder, delete=False) as file:
+        file.write(smime.encrypt(raw, (reader,), gcm=False))
+    way = (f"--sender={CAROL}", f"--recipient={ANN}", f"--mail={file.name}", f"--local={STRANGER}")
+    return Load(sessions=10, count=COUNT, more=way)
+
+
+def in_turn(runs: Mapping[Server, tuple[Load, Good]], sink: SinkProcess) -> dict[str, Callable[[], Figure]]:
+    return {
+        server.name: partial(checked, partial(passing, server, sink, load), sink, good)
+        for server, (load, good) in runs.items()
+    }
 
 
 @contextmanager

@@ -69,13 +69,15 @@ def write(name: str, title: str, words: str, groups: Sequence[tuple[list[Row], s
 
     ``unit`` is what is counted; where it takes microseconds, so much is said.
     """
+    tables = [line for rows, peer in groups for line in _table(rows, peer, unit)]
+    return publish(name, title, words, tables, [attrs.asdict(row) for rows, _ in groups for row in rows])
+
+
+def publish(name: str, title: str, words: str, tables: Sequence[str], record: object) -> Path:
+    """docs/performance/NAME.rst with these lines, and the raw figures beside it."""
     PLACE.mkdir(parents=True, exist_ok=True)
     page = PLACE / f"{name}.rst"
-    lines = [title, "=" * len(title), "", words, "", machine(), ""]
-    for rows, peer in groups:
-        lines += _table(rows, peer, unit)
-    page.write_text("\n".join(lines))
-    record = [attrs.asdict(row) for rows, _ in groups for row in rows]
+    page.write_text("\n".join([title, "=" * len(title), "", words, "", machine(), "", *tables]))
     (PLACE / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     print(page.read_text())
     return page
@@ -116,10 +118,11 @@ def _table(rows: Sequence[Row], peer: str, unit: str) -> list[str]:
         rate, times = f"{each:.0f}" if each >= 10 else f"{each:.2f}", f"{ratio(row, base, 'per_second'):.2f}"
         others = [f"{ratio(row, base, name):.2f}" for name in ("cpu_ms", "memory_mb")[: 1 + by_memory]]
         cells.append([row.server, rate, times, *figures, *others])
-    return _drawn(f"{rows[0].load} (compared with {peer})", cells)
+    return drawn(f"{rows[0].load} (compared with {peer})", cells)
 
 
-def _drawn(title: str, cells: Sequence[Sequence[str]]) -> list[str]:
+def drawn(title: str, cells: Sequence[Sequence[str]]) -> list[str]:
+    """A table in reStructuredText below its title; the first line is its head."""
     widths = [max(len(line[at]) for line in cells) for at in range(len(cells[0]))]
     rule = "  ".join("=" * width for width in widths)
     text = [

@@ -52,52 +52,67 @@ def _wait_empty(running: Postfix) -> None:
         time.sleep(0.05)
 
 
-FILTER = """\
+# What a script filter of the classic kind does for each mail; $1 is the sender, $2 the recipient.
+_FILTER = """\
 #!/bin/sh
-# Sign, encrypt, hand on: what a script filter of the classic kind does for each mail. $1 sender, $2 recipient.
 set -e
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cat >"$work/mail"
-sed '/^$/,$d' "$work/mail" | grep -iv '^content-\\|^mime-version' >"$work/closed"
+sed '/^$/,$d' "$work/mail" | grep -iv '^content-\\|^mime-version' >"$work/done"
+{work}
+exec {source} -f "$1" -t "$2" -F "$work/done" 127.0.0.1:{port}
+"""
+SEAL = """\
 {{ grep -i '^content-type' "$work/mail"; echo; sed '1,/^$/d' "$work/mail"; }} |
     openssl cms -sign -signer {signer} -inkey {key} -md sha256 |
-    openssl cms -encrypt -aes-256-cbc {recipient} >>"$work/closed"
-exec {source} -f "$1" -t "$2" -F "$work/closed" 127.0.0.1:{port}
+    openssl cms -encrypt -aes-256-cbc {recipient} >>"$work/done"
 """
-SERVICES = """\
+OPEN = """\
+openssl cms -decrypt -recip {reader} -inkey {key} -in "$work/mail" |
+    openssl cms -verify -CAfile {root} >>"$work/done"
+"""
+_SERVICES = """\
 filter unix - n n - 20 pipe flags=q user=nobody argv={script} ${{sender}} ${{recipient}}
 127.0.0.1:{port} inet n - n - 100 smtpd -o content_filter=
 """
 
 
 @contextlib.contextmanager
-def filtering_postfix(sink_port: int, signer: Path, key: Path, recipient: Path) -> Iterator[Server]:
-    """Postfix with ``openssl cms`` as a content filter, 20 at once: the gateway that people build themselves."""
+def filtering_postfix(sink_port: int, work: str, **papers: Path) -> Iterator[Server]:
+    """Postfix with ``openssl cms`` as a content filter, 20 at once: the gateway that people build themselves.
+
+    ``work`` is SEAL or OPEN; ``papers`` are the files that it names.
+    """
     with tempfile.TemporaryDirectory(prefix="sg-filter-") as place:
         folder, port = Path(place), free_port()
         folder.chmod(0o755)
         script = folder / "filter"
-        _write_filter(script, port, {"signer": signer, "key": key, "recipient": recipient})
+        commands = work.format(**_copied(papers, folder)).rstrip()
+        script.write_text(_FILTER.format(work=commands, port=port, source=program("smtp-source")))
+        script.chmod(0o755)
         own = {"content_filter": "filter:", "filter_destination_recipient_limit": "1"}
-        services = SERVICES.format(script=script, port=port)
+        services = _SERVICES.format(script=script, port=port)
         with relaying_postfix(sink_port, "Postfix + openssl cms", services, **own) as server:
             yield server
 
 
-def _write_filter(script: Path, port: int, papers: dict[str, Path]) -> None:
-    copies = {name: script.parent / f"{name}.pem" for name in papers}
+def _copied(papers: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """The files where the filter can read them: it runs as nobody, and the keys are good for this bench only."""
+    copies = {name: folder / f"{name}.pem" for name in papers}
     for name, source in papers.items():
         copies[name].write_bytes(source.read_bytes())
-        copies[name].chmod(0o644)  # the filter runs as nobody; the keys are good for this bench only
-    script.write_text(FILTER.format(port=port, source=program("smtp-source"), **copies))
-    script.chmod(0o755)
+        copies[name].chmod(0o644)
+    return copies
 
 
 @contextlib.contextmanager
-def running_gateway(hop: int, **intake: object) -> Iterator[tuple[Server, Gateway]]:
-    """The gateway with the next hop for everything at this port; one address may open as many sessions as it likes."""
-    settings = {"smtp": {"connections_per_address": 10_000, "connections_per_minute": 1_000_000}, "intake": intake}
+def running_gateway(hop: int, **sections: dict[str, object]) -> Iterator[tuple[Server, Gateway]]:
+    """The gateway with the next hop for everything at this port; one address may open as many sessions as it likes.
+
+    ``sections`` are further settings of its file.
+    """
+    settings = {"smtp": {"connections_per_address": 10_000, "connections_per_minute": 1_000_000}, **sections}
     with (
         tempfile.TemporaryDirectory(prefix="sg-bench-") as place,
         gateway(Path(place), inside=hop, outside=hop, settings=settings) as running,

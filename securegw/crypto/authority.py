@@ -74,7 +74,7 @@ def make_authority(name: str, *, years: int, now: float, kind: str = "rsa-3072")
     builder = (
         _builder(subject, subject, key, now, years * 365.25)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
     )
     return key_bytes(key), _signed(builder, key)
 
@@ -125,7 +125,7 @@ def make_tls(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, [*names, *ips][0][:NAME_LIMIT])])
     builder = (
         _below(authority_der, subject, key, now, days)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
     )
@@ -181,7 +181,7 @@ def _signed(builder: x509.CertificateBuilder, key: SigningKey) -> bytes:
 
 def _usage_of(key: PrivateKey) -> x509.KeyUsage:
     """What a key of this kind can do (RFC 8550 4.4.2, RFC 8410 5)."""
-    return _usage(
+    return key_usage(
         digital_signature=not isinstance(key, x25519.X25519PrivateKey | x448.X448PrivateKey),
         key_encipherment=isinstance(key, rsa.RSAPrivateKey),
         key_agreement=isinstance(
@@ -190,7 +190,7 @@ def _usage_of(key: PrivateKey) -> x509.KeyUsage:
     )
 
 
-def _usage(
+def key_usage(
     *,
     digital_signature: bool = False,
     key_encipherment: bool = False,
@@ -198,6 +198,7 @@ def _usage(
     key_cert_sign: bool = False,
     crl_sign: bool = False,
 ) -> x509.KeyUsage:
+    """The extension that says what a key is for, and for nothing else (RFC 5280 4.2.1.3)."""
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=False,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from securegw.crypto.authority import NAME_LIMIT, make_key
+from securegw.crypto.authority import NAME_LIMIT, key_usage, make_authority_key
 from securegw.crypto.certificate import load, read_certificate
 from securegw.crypto.keyfile import PrivateKey, fits, key_bytes, load_signing_key
 from securegw.mail.errors import BadKey
@@ -67,17 +67,13 @@ def _line(one: Revoked) -> x509.RevokedCertificate:
 
 def make_request(name: str, *, kind: str = "rsa-3072") -> tuple[bytes, bytes]:
     """A key and the request for a certificate of an authority: (private key, request in PEM)."""
-    key = make_key(kind)
-    usage = x509.KeyUsage(
-        digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+    key = make_authority_key(kind)
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_LIMIT])]))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(load_signing_key(key_bytes(key)), _digest(key))
+        .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .sign(key, _digest(key))
     )
     return key_bytes(key), request.public_bytes(Encoding.PEM)
 

@@ -245,7 +245,7 @@ class Incoming:
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
         if sight.verdict.encrypted == "opened" or accepted.door == "portal":
-            steps.append((openings.note, openings.Seen((accepted.item.message_id,), self.now())))
+            steps.append((openings.note, [openings.Seen((accepted.item.message_id,), self.now())]))
         return tuple(steps)
 
     def _was_learned(self, row: Held) -> bool:

@@ -43,7 +43,7 @@ class Batch:
             changed += conn.exec_driver_sql(self._written(conn.dialect.name, len(some)), values, _KEEP_COUNT).rowcount
         return changed
 
-    @lru_cache(maxsize=4 * MOST)  # noqa: B019 - there are five batches, and they live as long as the module
+    @lru_cache(maxsize=4 * MOST)  # noqa: B019 - there are a few batches, and they live as long as the module
     def _written(self, dialect: str, count: int) -> str:
         marks = [_mark(dialect, column) for column in self._columns]
         row = ", ".join(marks)

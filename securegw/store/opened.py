@@ -6,13 +6,13 @@ Not the mails, and not even their Message-IDs: a key made of each is enough to k
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 from sqlalchemy import Connection, bindparam, delete, select
 
 from securegw.store import schema
-from securegw.store.rows import insert_into
+from securegw.store.batch import Batch
 from securegw.store.schema import TENANT
 
 _opened = schema.opened
@@ -20,6 +20,10 @@ _KNOWN = (
     select(_opened.c.key)
     .where(_opened.c.tenant == bindparam("whose"), _opened.c.key.in_(bindparam("keys", expanding=True)))
     .limit(1)
+)
+_NOTE = Batch(
+    (_opened.c.tenant, _opened.c.key, _opened.c.time),
+    "INSERT INTO opened ({names}) VALUES {rows} ON CONFLICT (tenant, key) DO UPDATE SET time = excluded.time",
 )
 
 
@@ -36,15 +40,15 @@ def key_of(message_id: str) -> str:
     return hashlib.sha256(message_id.strip().encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def note(conn: Connection, seen: Seen) -> None:
+def note(conn: Connection, seen: Sequence[Seen]) -> None:
     """Remember; one that comes again counts from then."""
-    for key in sorted({key_of(each) for each in seen.ids if each.strip()}):
-        statement = insert_into(conn, _opened).values(tenant=seen.tenant, key=key, time=seen.time)
-        conn.execute(
-            statement.on_conflict_do_update(
-                index_elements=[_opened.c.tenant, _opened.c.key], set_={"time": statement.excluded.time}
-            )
-        )
+    rows = {
+        (mail.tenant, key_of(each)): (mail.tenant, key_of(each), mail.time)
+        for mail in seen
+        for each in mail.ids
+        if each.strip()
+    }
+    _NOTE.run(conn, [rows[key] for key in sorted(rows)])
 
 
 def any_known(conn: Connection, ids: Iterable[str], tenant: int = TENANT) -> bool:

@@ -13,8 +13,8 @@ LINE = revocations.Revocation(authority="a" * 64, serial="1f", reason="supersede
 
 
 def test_a_mail_is_known_by_any_of_its_ids_until_it_is_forgotten(database: Database) -> None:
-    database.write(opened.note, Seen(("<a@b>", " <c@d> ", ""), NOW)).result()
-    database.write(opened.note, Seen(("<a@b>",), NOW + 10)).result()
+    database.write(opened.note, [Seen(("<a@b>", " <c@d> ", ""), NOW), Seen(("<a@b>",), NOW)]).result()
+    database.write(opened.note, [Seen(("<a@b>",), NOW + 10)]).result()
     assert database.read(opened.any_known, ["<x@y>", "<a@b>"]).result()
     assert database.read(opened.any_known, ["<c@d>"]).result()
     assert not database.read(opened.any_known, ["<x@y>"]).result()
