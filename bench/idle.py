@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -125,8 +126,8 @@ class Crowd:
         await asyncio.sleep(1)
 
 
-def idle(server: Server, count: int) -> Figure:
-    """Handshakes a second, what one costs, and the memory that the sessions add."""
+def idle(server: Server, at_rest: int, count: int) -> Figure:
+    """Handshakes a second, what one costs, and the memory that the sessions add to what it took ``at_rest``."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
@@ -134,7 +135,7 @@ def idle(server: Server, count: int) -> Figure:
         crowd = Crowd(server.port, context)
         await crowd.come(100)
         await crowd.go()
-        before, used, began = memory(server.pid), cpu_seconds(server.pid), time.monotonic()
+        used, began = cpu_seconds(server.pid), time.monotonic()
         await crowd.come(count)
         took = time.monotonic() - began
         shaken, after = cpu_seconds(server.pid) - used, memory(server.pid)
@@ -142,9 +143,9 @@ def idle(server: Server, count: int) -> Figure:
         await asyncio.sleep(QUIET)
         still = cpu_seconds(server.pid) - still
         await crowd.go()
-        each = (after - before) / count
+        each = (after - at_rest) / count
         print(f"{server.name}: {each / 1024:.1f} KB a session, idle CPU {100 * still / QUIET:.1f} %", flush=True)
-        return Figure(per_second=count / took, cpu_ms=shaken * 1000 / count, memory_mb=(after - before) / 1e6)
+        return Figure(per_second=count / took, cpu_ms=shaken * 1000 / count, memory_mb=each * count / 1e6)
 
     return asyncio.run(run())
 
@@ -160,7 +161,8 @@ def main() -> None:
         folder = Path(place)
         with gateway(folder) as (ours, certificate, key), nginx(folder, certificate, key, files) as peer:
             assert family(peer.pid)
-            servers = {each.name: (lambda each=each: idle(each, count)) for each in (peer, ours)}
+            # What sessions have left behind is used again by the next ones: at rest is before the first.
+            servers = {each.name: partial(idle, each, memory(each.pid), count) for each in (peer, ours)}
             rows: list[Row] = measure(f"{count} idle sessions", servers, given.rounds)
     write("idle", "Idle TLS sessions", WORDS, [(rows, "nginx")], unit="session")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import socket
 import statistics
 import tempfile
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from bench.support.figures import Row, measure, write
-from bench.support.peers import QUIET, dead_hop
+from bench.support.peers import QUIET
 from bench.support.runs import Load, Server, accepting, passing
 from bench.support.sink_process import SinkProcess, sink_process
 from securegw.store import desk
@@ -38,6 +39,14 @@ WORDS = (
     "doors are open again in {restart:.1f} s (median of {times}, the slowest {slowest:.1f} s). "
     "``python -m bench.queue`` repeats this."
 )
+
+
+@contextlib.contextmanager
+def dead_hop() -> Iterator[int]:
+    """A hop that lets everybody connect and never says a word: what goes there stays in the queue."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        port: int = listening.getsockname()[1]
+        yield port
 
 
 def waiting(count: int, size: int) -> Iterator[Drill]:
