@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -26,14 +27,18 @@ from tests.support import ldap_client, snmp_manager
 from tests.support.nrpe_door import query, read_response
 from tests.support.ports import free_port
 
-MAILS = 4000
+WAY = (f"--sender={ANN}", f"--recipient={CAROL}")
+LOADS = {
+    "20 KB mails": Load(sessions=10, count=4000, more=WAY),
+    "25 MB mails": Load(sessions=4, count=24, size=25_000_000, more=WAY),
+}
 PAUSE = 0.02  # seconds between two questions to the same door
 REST = 500  # questions at rest
 WORDS = (
     f"Questions to the small doors, one every {PAUSE * 1000:.0f} ms to each (LDAP over a standing connection, NRPE "
-    "over a new one, SNMP by version 2c), at rest and while ten sessions bring mails of 20 KB that are signed and "
-    "encrypted with RSA-2048. Milliseconds until the answer; the asker shares the cores with gateway, load maker and "
-    "next hop. ``python -m bench.doors`` repeats this."
+    "over a new one, SNMP by version 2c), at rest and while ten sessions bring mails of 20 KB, or four of 25 MB, that "
+    "are signed and encrypted with RSA-2048. Milliseconds until the answer; the asker shares the cores with gateway, "
+    "load maker and next hop. ``python -m bench.doors`` repeats this."
 )
 HEAD = ("door", "gateway", "questions", "median ms", "p99 ms", "longest ms")
 Ask = Callable[[], None]
@@ -155,16 +160,14 @@ def main() -> None:
     ):
         give_papers(gateway, Path(place))
         doors = {"LDAP": ldap(ports["ldap"]), "NRPE": nrpe(ports["nrpe"]), "SNMP": snmp(ports["snmp"])}
-        load = Load(sessions=10, count=MAILS, more=(f"--sender={ANN}", f"--recipient={CAROL}"))
 
-        def send() -> None:
+        def send(load: Load) -> None:
+            sink.reset()
             generate(server.port, load)
             sink.wait(load.count)
 
-        runs = {
-            "at rest": watch(doors, lambda asked: asked < REST, lambda: None),
-            "busy": under_load(doors, send),
-        }
+        runs = {"at rest": watch(doors, lambda asked: asked < REST, lambda: None)}
+        runs |= {name: under_load(doors, partial(send, load)) for name, load in LOADS.items()}
     lines = [row(when, name, askers[name]) for name in doors for when, askers in runs.items()]
     table = drawn("Time to the answer", [HEAD, *lines])
     publish("doors", "The small doors under load", WORDS, table, [dict(zip(HEAD, line, strict=True)) for line in lines])
