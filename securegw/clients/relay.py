@@ -113,9 +113,10 @@ class Relay:
         wishes: Mapping[str, Wishes] | None = None,
         ret: str = "",
         envid: str = "",
+        checked: bool = False,
     ) -> Sent:
         """Hand over one mail; every recipient gets a reply, whatever happens."""
-        mail = Mail(sender, tuple(recipients), raw, eight_bit, utf8, wishes or {}, ret, envid)
+        mail = Mail(sender, tuple(recipients), raw, eight_bit, utf8, wishes or {}, ret, envid, checked)
         try:
             done = await self._send(hop, mail)
         except NoConnection as error:

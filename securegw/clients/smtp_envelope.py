@@ -31,7 +31,8 @@ _NONE: Mapping[str, Wishes] = {}
 class Mail:
     """One transaction; ``sender`` "" is the null sender, ``utf8`` if it came to us with SMTPUTF8.
 
-    ``wishes`` by recipient, ``ret`` and ``envid`` are what the sender asked to be told (RFC 3461).
+    ``wishes`` by recipient, ``ret`` and ``envid`` are what the sender asked to be told (RFC 3461); ``checked`` if
+    somebody has called ``check_wire`` already, which takes its time for a large text.
     """
 
     sender: str
@@ -42,6 +43,7 @@ class Mail:
     wishes: Mapping[str, Wishes] = _NONE
     ret: str = ""
     envid: str = ""
+    checked: bool = False
 
 
 @attrs.frozen
@@ -80,7 +82,8 @@ def read_offers(texts: tuple[str, ...]) -> Offers:
 def refusal(mail: Mail, offers: Offers, remote: str) -> Reply | None:
     """Why this server cannot take this mail at all."""
     try:
-        check_wire(mail.raw)
+        if not mail.checked:
+            check_wire(mail.raw)
         sender = _path(mail.sender)
     except (BareLine, BadAddress) as error:
         return Reply(error.code, error.status, error.sentence)

@@ -28,7 +28,7 @@ from securegw.flow.ways import Ways
 from securegw.mail import message as messages
 from securegw.mail.address import parse_path
 from securegw.mail.envelope import Wishes
-from securegw.mail.errors import BadAddress, MailError
+from securegw.mail.errors import BadAddress, BareLine, MailError
 from securegw.mail.notice import Failure
 from securegw.store import events, queue
 from securegw.store.items import Recipient
@@ -54,6 +54,7 @@ COUNTERS = {
 }
 
 HOST = re.compile(r"\[?([A-Za-z0-9.-]+)(?:[\[\]:]|\Z)")
+INLINE = 64 << 10  # a larger text is looked through in a thread
 WARNED = "warned"
 MINUTE = 60.0
 PLAN = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 60 * MINUTE, 120 * MINUTE, 240 * MINUTE)
@@ -121,15 +122,27 @@ class Delivery:
                 continue
             route = self.places.route(address)
             groups[(route, "" if route.hop else address.domain)].append(recipient)
+        checked = len(raw) > INLINE and await self._is_good(raw)
         sends = [
-            self._send(item, route, domain, recipients, raw) for (route, domain), recipients in groups.items()
+            self._send(item, route, domain, recipients, raw, checked=checked)
+            for (route, domain), recipients in groups.items()
         ]
         if len(sends) == 1:
             return Tried(refused) | await sends[0]
         tries = [Deferred.fromCoroutine(send) for send in sends]
         return functools.reduce(operator.or_, await gatherResults(tries), Tried(refused))
 
-    async def _send(self, item: Item, route: Route, domain: str, recipients: list[Recipient], raw: bytes) -> Tried:
+    async def _is_good(self, raw: bytes) -> bool:
+        """Whether a large text may go on the wire, found out beside the reactor; what is wrong says who sends it."""
+        try:
+            await self.workers.thread(messages.check_wire, raw)
+        except BareLine:
+            return False
+        return True
+
+    async def _send(
+        self, item: Item, route: Route, domain: str, recipients: list[Recipient], raw: bytes, *, checked: bool
+    ) -> Tried:
         addresses = [recipient.address for recipient in recipients]
         try:
             hop = await self.ways.hop(route, domain)
@@ -146,6 +159,7 @@ class Delivery:
             wishes=_wishes(item, recipients),
             ret=_ret(item),
             envid=str(item.source.get("envid", "")),
+            checked=checked,
         )
         return Tried(sent.recipients, frozenset(addresses) if sent.dsn else frozenset())
 

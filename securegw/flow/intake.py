@@ -7,9 +7,10 @@ RFC 5321 4.5.3 (limits), 6.3 (loops), RFC 6409 6.1 (whose sender somebody who si
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import txaio
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from securegw.workers import Work
 
 log = txaio.make_logger()
+
+T = TypeVar("T")
 
 INLINE = 64 << 10
 ALL_OF_OURS = "*"
@@ -206,7 +209,7 @@ class Intake:
         if message.count("Received") > self.settings.hops_limit or self.circles.is_in_one(message):
             raise MailLoop
         self.room.check(len(raw))
-        complete = messages.prepend(raw, self.circles.received_line(envelope))
+        complete = await self._worked(messages.prepend, raw, self.circles.received_line(envelope))
         if self.archive is not None and (boxes := self.places.mailboxes_alone(envelope.recipients)):
             await self.archive.accept(_item(envelope, complete, message.first("Message-ID") or ""), complete, boxes)
             return envelope.trace
@@ -242,9 +245,13 @@ class Intake:
         )
 
     async def _seal(self, identity: str, raw: bytes) -> list[bytes]:
-        if len(raw) <= INLINE:  # sealing 20 KB takes less than handing it to a thread
-            return self.master.seal_parts(BODY, identity, raw)
-        return await self.workers.thread(self.master.seal_parts, BODY, identity, raw)
+        return await self._worked(partial(self.master.seal_parts, BODY, identity), raw)
+
+    async def _worked(self, function: Callable[..., T], raw: bytes, *more: object) -> T:
+        """Done with the text in a thread; a small one takes less than handing it over."""
+        if len(raw) <= INLINE:
+            return function(raw, *more)
+        return await self.workers.thread(function, raw, *more)
 
 
 def new_trace() -> str:

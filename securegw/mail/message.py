@@ -21,6 +21,7 @@ from securegw.mail.words import decode_words, encode_words, loose_text
 __all__ = [
     "Field",
     "Message",
+    "WireCheck",
     "check_wire",
     "cut",
     "decode_words",
@@ -196,7 +197,8 @@ def with_field(message: Message, name: str, value: str) -> bytes:
 
 def prepend(raw: bytes, lines: bytes) -> bytes:
     """The mail with these fields on top, as trace fields must be (RFC 5321 4.4)."""
-    return lines + raw if _has_header(raw) else lines + b"\r\n" + raw
+    # join, unlike +, lets other threads run while it copies much.
+    return b"".join((lines, raw) if _has_header(raw) else (lines, b"\r\n", raw))
 
 
 def wire_date(moment: float) -> str:
@@ -214,19 +216,32 @@ _PIECE = 1 << 20
 
 def check_wire(raw: bytes) -> None:
     """Raise BareLine on a lone CR, a lone LF or a NUL (RFC 5321 2.3.8): there is nothing of them but whole pairs."""
-    at = 0
-    while len(raw) - at > _PIECE:
-        end = at + _PIECE + (raw[at + _PIECE - 1] == _CR)  # no cut within a pair
-        _check_piece(raw[at:end])
-        at = end
-    _check_piece(raw[at:] if at else raw)
+    check = WireCheck()
+    for at in range(0, len(raw), _PIECE):
+        check.add(raw[at : at + _PIECE])
+    check.end()
 
 
-_CR = 13
+class WireCheck:
+    """The same for a text that comes in pieces, so that a large one is not looked through in one go."""
+
+    def __init__(self) -> None:
+        self._good = True
+        self._half = False  # the last piece ended with a CR
+
+    def add(self, piece: bytes) -> None:
+        if self._half:
+            piece = b"\r" + piece
+        self._half = piece.endswith(b"\r")
+        self._good = self._good and _is_whole(piece[:-1] if self._half else piece)
+
+    def end(self) -> None:
+        """Raise BareLine if one of the pieces has something that may not be, or the last one half a pair."""
+        if self._half or not self._good:
+            raise BareLine
 
 
-def _check_piece(raw: bytes) -> None:
+def _is_whole(raw: bytes) -> bool:
     """Every line end ends one line, so there are as many lines as CRs and as LFs only if each is a pair."""
-    ends = len(raw.splitlines()) - (bool(raw) and not raw.endswith((b"\r", b"\n")))
-    if not ends == raw.count(b"\n") == raw.count(b"\r") or b"\0" in raw:
-        raise BareLine
+    ends = len(raw.splitlines()) - (bool(raw) and not raw.endswith(b"\n"))
+    return ends == raw.count(b"\n") == raw.count(b"\r") and b"\0" not in raw

@@ -9,26 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from securegw.mail.message import WireCheck
+
 END, DOT_LINE = b"\r\n.\r\n", b"\r\n."
 SMALL, LARGE = 512, 65536
 
 
 class Pieces:
-    """A text as it comes. Large pieces are kept as they are, small ones together: a byte each must not cost fifty."""
+    """A text as it comes. Large pieces are kept as they are, small ones together: a byte each must not cost fifty.
+
+    Each is looked through when it comes: all of a large text at its end would hold up everybody else.
+    """
 
     def __init__(self) -> None:
         self.size = 0
+        self._wire = WireCheck()
         self._large: list[bytes] = []
         self._small = bytearray()
 
     def add(self, data: bytes) -> None:
         self.size += len(data)
+        self._wire.add(data)
         if len(data) >= SMALL and not self._small:
             self._large.append(data)
         else:
             self._small += data
             if len(self._small) >= LARGE:
                 self._settle()
+
+    def check(self) -> None:
+        """Raise BareLine if a line ends otherwise than by CRLF, or there is a NUL."""
+        self._wire.end()
 
     def clear(self) -> None:
         self._large.clear()
@@ -98,7 +109,8 @@ class BodyReader:
         return data[end:]
 
     def text(self) -> bytes:
-        """The whole text, with the CRLF of its last line, as its author wrote it (RFC 5321 4.5.2)."""
+        """The whole text, with the CRLF of its last line, as its author wrote it (RFC 5321 4.5.2); raises BareLine."""
+        self._pieces.check()  # a doubled dot changes nothing of it
         raw = self._pieces.take(but=3)
         if self._stuffed:
             raw = raw.replace(b"\r\n.", b"\r\n")

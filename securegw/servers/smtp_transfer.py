@@ -8,13 +8,13 @@ RFC 5321 3.3 and 4.1.1, RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
 from securegw.mail.address import Address
 from securegw.mail.envelope import Wishes
 from securegw.mail.errors import BareLine, TooBig, TooManyRecipients
-from securegw.mail.message import check_wire
 from securegw.servers.smtp_body import BodyReader, ChunkReader, Pieces
 from securegw.servers.smtp_commands import Complaint, Reply, read_chunk, read_recipient, read_sender, split_path
 from securegw.servers.smtp_conversation import Conversation, refusal
@@ -37,6 +37,13 @@ class Transaction:
 
 def _announced(transaction: Transaction) -> int:
     return transaction.terms.size or 0
+
+
+def _text_of(chunks: Pieces) -> bytes:
+    """What came in chunks, with an end to its last line; raises BareLine."""
+    chunks.check()
+    raw = chunks.take()
+    return raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
 class Transfer(Conversation):
@@ -175,7 +182,7 @@ class Transfer(Conversation):
             self._forget()
             self._decline(FULL)
         else:
-            self._finish_text(transaction, body.text())
+            self._finish_text(transaction, body.text)
 
     # The text in chunks
 
@@ -216,22 +223,21 @@ class Transfer(Conversation):
     def _finish_chunk(self, transaction: Transaction, size: int, last: bool) -> None:
         assert transaction.chunks is not None
         if last:
-            raw = transaction.chunks.take()
-            return self._finish_text(transaction, raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n")
+            return self._finish_text(transaction, partial(_text_of, transaction.chunks))
         self._say(250, "2.0.0", f"{size} bytes taken")
         return None if size else self._count_junk()
 
     # The message
 
-    def _finish_text(self, transaction: Transaction, raw: bytes) -> None:
+    def _finish_text(self, transaction: Transaction, take: Callable[[], bytes]) -> None:
         self._transaction = None
         self.steps += 1
-        if len(raw) > self._bounds.size:
-            return self._hang_up(refusal(TooBig()), "text over the limit")
         try:
-            check_wire(raw)
+            raw = take()
         except BareLine as error:  # the client and we may see different messages: trust nothing that follows
             return self._hang_up(refusal(error), "lone CR, LF or NUL")
+        if len(raw) > self._bounds.size:
+            return self._hang_up(refusal(TooBig()), "text over the limit")
         question = AskMessage(
             transaction.sender, tuple(transaction.recipients), transaction.terms, raw, transaction.wishes
         )

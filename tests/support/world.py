@@ -99,6 +99,7 @@ class RememberingRelay:
         wishes: dict[str, Wishes] | None = None,
         ret: str = "",
         envid: str = "",
+        checked: bool = False,
     ) -> Sent:
         good = Reply(250, "2.0.0", "taken", remote="relay.test")
         replies = {recipient: self.answers.get(recipient, good) for recipient in recipients}
