@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 import struct
+from collections.abc import Iterator
 
 from securegw.mail.errors import HeaderTooLarge, SealBroken
 from securegw.mail.message import Message, read
@@ -19,6 +20,7 @@ COLUMNS = 76
 # Many lines are cut at once: one by one takes three times as long.
 BUNCH = struct.Struct(f"{COLUMNS}s" * 64)
 STEP = COLUMNS // 4 * 3 * 64 * 4
+PIECE = 1 << 20
 ANY_LINE_END = re.compile(rb"\r\n|\r|\n")
 LONE_CR = re.compile(rb"\r(?!\n)")
 NO_LINE_ENDS = bytes(set(range(256)) - set(b"\r\n"))
@@ -31,7 +33,7 @@ def moves(name: bytes) -> bool:
 def cut(message: Message) -> tuple[bytes, bytes]:
     """The outer header without the fields that move, and the entity made of those and the body."""
     inner = b"".join([_ended(field.raw) for field in message.fields if moves(field.name)])
-    return outer_header(message), inner + b"\r\n" + message.body
+    return outer_header(message), b"".join((inner, b"\r\n", message.body))
 
 
 def outer_header(message: Message) -> bytes:
@@ -65,11 +67,28 @@ def read_entity(content: bytes) -> Message:
 
 
 def canonical(content: bytes) -> bytes:
-    """Lines end with CRLF (RFC 8551 3.1.1), as they nearly always do: CR and LF take turns, and LF follows at once."""
-    ends = content.translate(None, NO_LINE_ENDS)
-    if ends == b"\r\n" * (len(ends) // 2) and LONE_CR.search(content) is None:
-        return content
-    return ANY_LINE_END.sub(b"\r\n", content)
+    """Lines end with CRLF (RFC 8551 3.1.1), as they nearly always do.
+
+    Looked through in pieces, so that a large mail does not keep the interpreter for itself.
+    """
+    return content if all(map(_has_pairs_only, _pieces(content))) else ANY_LINE_END.sub(b"\r\n", content)
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    """The content in order; no cut is made behind a CR."""
+    at = 0
+    while at < len(content):
+        end = at + PIECE
+        while content[end - 1 : end] == b"\r":
+            end += 1
+        yield content[at:end]
+        at = end
+
+
+def _has_pairs_only(piece: bytes) -> bool:
+    """CR and LF take turns, and LF follows at once."""
+    ends = piece.translate(None, NO_LINE_ENDS)
+    return ends == b"\r\n" * (len(ends) // 2) and LONE_CR.search(piece) is None
 
 
 def base64_lines(data: bytes, before: bytes = b"") -> bytes:
