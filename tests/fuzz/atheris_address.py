@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
-import time
-from typing import Any
 
 from securegw.mail.address import author, header_mailboxes, parse_path
 from securegw.mail.errors import BadAddress
 from securegw.mail.message import read
 from securegw.mail.words import decode_words, encode_words
+from tests.fuzz.driver import drive
 
 PIECES = (
     b"alice", b"@", b"corp.test", b"<", b">", b'"', b"\\", b"(", b")", b",", b";", b":", b" ", b"\t", b".",
@@ -59,26 +57,9 @@ def _words(text: str) -> None:
     assert all(len(line) <= 76 or (len(line) < 500 and " " not in line.strip()) for line in value.split("\r\n"))
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(20), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        try_one(bytes([source.randrange(256)]) + b"".join(source.choices(PIECES, k=source.randrange(1, 14))))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random texts went well instead")
-        return
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    atheris.Setup([arguments[0], f"-max_total_time={int(seconds)}"], guided)
-    atheris.Fuzz()
+def made(source: random.Random) -> bytes:
+    return bytes([source.randrange(256)]) + b"".join(source.choices(PIECES, k=source.randrange(1, 14)))
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, made)

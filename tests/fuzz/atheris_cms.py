@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
-import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 from securegw.crypto import ber, smime
 from securegw.crypto.capabilities import announcement
@@ -30,6 +26,7 @@ from securegw.crypto.verdict import weigh
 from securegw.mail.address import parse_address
 from securegw.mail.errors import MailError
 from tests.crypto.der_shapes import compressed
+from tests.fuzz.driver import drive
 
 NOW = 1_900_000_000.0
 ANN = parse_address("ann@inside.test")
@@ -101,31 +98,10 @@ def bent(source: random.Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries, good = random.Random(20), time.monotonic() + seconds, 0, seeds()
-    while time.monotonic() < end:
-        try_one(bent(source, source.choice(good)))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} bent mails went well instead")
-        return
-    place = Path(arguments[2] if len(arguments) > 2 else tempfile.mkdtemp())
-    place.mkdir(exist_ok=True)
-    for number, seed in enumerate(seeds()):
-        (place / f"seed-{number}").write_bytes(seed)
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    words = (f"-max_total_time={int(seconds)}", f"-artifact_prefix={place}/", "-max_len=4096", "-timeout=10")
-    atheris.Setup([arguments[0], *words, str(place)], guided)
-    atheris.Fuzz()
+def main() -> None:
+    good = seeds()
+    drive(try_one, lambda source: bent(source, source.choice(good)), good)
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main()

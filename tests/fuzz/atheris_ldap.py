@@ -7,8 +7,6 @@ changed at random take its place for a few seconds, and it says so.
 from __future__ import annotations
 
 import random
-import sys
-import time
 from typing import Any
 
 from securegw.keys.published import Entry, Nothing
@@ -19,6 +17,7 @@ from securegw.servers.ldap_events import Ask, Close, Event, Send, StartTLS
 from securegw.servers.ldap_filters import fits, texts, whom
 from securegw.servers.ldap_quick import Quick
 from securegw.servers.ldap_requests import Search
+from tests.fuzz.driver import drive
 from tests.support import ldap_client as client
 
 ADDRESS = "carol@partner.test"
@@ -100,26 +99,5 @@ def changed(source: random.Random) -> bytes:
     return bytes([source.randrange(256)]) + bytes(data)
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(20), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        try_one(changed(source))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random talks went well instead")
-        return
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    atheris.Setup([arguments[0], f"-max_total_time={int(seconds)}"], guided)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, changed)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
-import time
-from typing import Any
 
 from securegw.mail.errors import BareLine, NotExamined
 from securegw.mail.message import check_wire, prepend, read, with_field, without
 from securegw.mail.mime import Part, bodies, parse
+from tests.fuzz.driver import drive
 
 LINES = (
     b"From: a@b.test", b"Subject: x", b" folded", b"\t", b"", b"no field", b"X_Own: 1", b"x-own-b : 2", b":", b"--b",
@@ -63,27 +61,10 @@ def _inside(part: Part) -> None:
         _inside(child)
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(20), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        count = source.randrange(1, 25)
-        try_one(b"".join(line + source.choice(ENDS) for line in source.choices(LINES, k=count)))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random mails went well instead")
-        return
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    atheris.Setup([arguments[0], f"-max_total_time={int(seconds)}"], guided)
-    atheris.Fuzz()
+def made(source: random.Random) -> bytes:
+    count = source.randrange(1, 25)
+    return b"".join(line + source.choice(ENDS) for line in source.choices(LINES, k=count))
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, made)

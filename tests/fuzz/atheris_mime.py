@@ -7,11 +7,6 @@ atheris (it is optional) random mails made of the words of MIME take its place f
 from __future__ import annotations
 
 import random
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
 
 from securegw.crypto.cms_parts import recognise
 from securegw.crypto.entity import canonical, cut, inside_out
@@ -20,6 +15,7 @@ from securegw.mail.address import author
 from securegw.mail.errors import NotExamined
 from securegw.mail.message import prepend, read, with_field, without
 from securegw.mail.mime import bodies, parse
+from tests.fuzz.driver import drive
 from tests.fuzz.test_message import assert_inside
 
 WORDS = (
@@ -73,33 +69,10 @@ def try_one(raw: bytes) -> None:
     assert found.text or found.html or found.attachments
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(20), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        lines = source.choices(WORDS, k=source.randrange(1, 30))
-        try_one(source.choice((b"\r\n", b"\n", b"")).join(lines))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random mails went well instead")
-        return
-    place = Path(arguments[2] if len(arguments) > 2 else tempfile.mkdtemp())
-    place.mkdir(exist_ok=True)
-    source = random.Random(20)
-    for number in range(50):
-        (place / f"seed-{number}").write_bytes(b"\r\n".join(source.choices(WORDS, k=20)))
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    words = (f"-max_total_time={int(seconds)}", f"-artifact_prefix={place}/", "-max_len=2048", "-timeout=10")
-    atheris.Setup([arguments[0], *words, str(place)], guided)
-    atheris.Fuzz()
+def made(source: random.Random) -> bytes:
+    lines = source.choices(WORDS, k=source.randrange(1, 30))
+    return source.choice((b"\r\n", b"\n", b"")).join(lines)
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, made)

@@ -7,9 +7,6 @@ words of POP3 take its place for a few seconds, and it says so.
 from __future__ import annotations
 
 import random
-import sys
-import time
-from typing import Any
 
 import txaio
 
@@ -19,6 +16,7 @@ from securegw.servers.pop3_conversation import LINE_LIMIT  # noqa: E402
 from securegw.servers.pop3_dialogue import Pop3Dialogue  # noqa: E402
 from securegw.servers.pop3_events import Close, Event, Fetch, Finish, Send, SignIn  # noqa: E402
 from securegw.servers.pop3_text import Stuffer, Top  # noqa: E402
+from tests.fuzz.driver import drive  # noqa: E402
 from tests.support.pop3_door import DOTS, SHORT, mail  # noqa: E402
 
 MAILS = [mail(1, SHORT, 4), mail(2, DOTS, 1)]
@@ -102,27 +100,10 @@ def _stuff(pieces: list[bytes], lines: int) -> None:
     assert b"".join(pieces).startswith(b"".join(top.feed(piece) for piece in pieces if not top.done))
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(57), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        words = source.choices(WORDS, k=source.randrange(1, 30))
-        try_one(bytes([source.randrange(256)]) + WORDS[0] * source.randrange(2) + WORDS[1] + b"".join(words))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random talks went well instead")
-        return
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    atheris.Setup([arguments[0], f"-max_total_time={int(seconds)}"], guided)
-    atheris.Fuzz()
+def made(source: random.Random) -> bytes:
+    words = source.choices(WORDS, k=source.randrange(1, 30))
+    return bytes([source.randrange(256)]) + WORDS[0] * source.randrange(2) + WORDS[1] + b"".join(words)
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, made)

@@ -7,14 +7,12 @@ words of SMTP take its place for a few seconds, and it says so.
 from __future__ import annotations
 
 import random
-import sys
-import time
-from typing import Any
 
 from securegw.servers.proxy_header import SIGNATURE, BadProxyHeader, ProxyReader
 from securegw.servers.smtp_commands import Reply
 from securegw.servers.smtp_dialogue import SmtpDialogue
 from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, AskSignIn, Bounds, Close, Event, Send
+from tests.fuzz.driver import drive
 
 SIZE = 500
 WORDS = (
@@ -94,27 +92,10 @@ def _read_proxy(data: bytes) -> None:
         pass
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(20), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        words = source.choices(WORDS, k=source.randrange(1, 30))
-        try_one(bytes([source.randrange(256)]) + b"EHLO a\r\n" * source.randrange(2) + b"".join(words))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random talks went well instead")
-        return
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    atheris.Setup([arguments[0], f"-max_total_time={int(seconds)}"], guided)
-    atheris.Fuzz()
+def made(source: random.Random) -> bytes:
+    words = source.choices(WORDS, k=source.randrange(1, 30))
+    return bytes([source.randrange(256)]) + b"EHLO a\r\n" * source.randrange(2) + b"".join(words)
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, made)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import random
-import sys
-import time
-from typing import Any, get_args
+from typing import get_args
 
 from securegw.clients.hop import Tls
 from securegw.clients.smtp_dialogue import Mail, SmtpClientDialogue
@@ -18,6 +16,7 @@ from securegw.clients.smtp_events import Broken, Done, Event, Ready, Send, SendT
 from securegw.clients.smtp_sign_in import Login
 from securegw.clients.smtp_text import PIECE, stuffed
 from securegw.mail.envelope import Wishes
+from tests.fuzz.driver import drive
 
 LEVELS = get_args(Tls)
 PASSWORD = "open sesame"
@@ -124,27 +123,10 @@ def try_one(data: bytes) -> None:
         talk.hold(said, 1 + data[0] % 64)
 
 
-def _without_atheris(seconds: float) -> int:
-    source, end, tries = random.Random(20), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        words = source.choices(range(len(WORDS)), k=source.randrange(1, 30))
-        try_one(bytes([source.randrange(256), *[0] * source.randrange(2), *words]))
-        tries += 1
-    return tries
-
-
-def main(arguments: list[str]) -> None:
-    seconds = float(arguments[1]) if len(arguments) > 1 else 3.0
-    try:
-        import atheris  # type: ignore[import-not-found]
-    except ImportError:
-        print(f"atheris is not installed; {_without_atheris(seconds)} random talks went well instead")
-        return
-    atheris.instrument_all()
-    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    atheris.Setup([arguments[0], f"-max_total_time={int(seconds)}"], guided)
-    atheris.Fuzz()
+def made(source: random.Random) -> bytes:
+    words = source.choices(range(len(WORDS)), k=source.randrange(1, 30))
+    return bytes([source.randrange(256), *[0] * source.randrange(2), *words])
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    drive(try_one, made)

@@ -1,0 +1,48 @@
+"""Runs a fuzzer: guided by atheris where that is installed, else on random inputs of its own for the same time."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+SEED = 20
+
+
+Try = Callable[[bytes], object]
+Make = Callable[[random.Random], bytes]
+
+
+def drive(try_one: Try, made: Make, seeds: Sequence[bytes] = ()) -> None:
+    """``try_one`` raises where something is wrong; ``made`` makes an input.
+
+    Arguments of the command: how many seconds (3), and the folder of the corpus, which also gets what was found.
+    """
+    words = sys.argv[1:]
+    seconds = float(words[0]) if words else 3.0
+    try:
+        import atheris  # type: ignore[import-not-found]
+    except ImportError:
+        print(f"atheris is not installed; {_at_random(try_one, made, seconds)} random inputs went well instead")
+        return
+    place = Path(words[1] if len(words) > 1 else tempfile.mkdtemp())
+    place.mkdir(exist_ok=True)
+    for number, seed in enumerate(seeds):
+        (place / f"seed-{number}").write_bytes(seed)
+    atheris.instrument_all()
+    guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
+    bounds = (f"-max_total_time={int(seconds)}", f"-artifact_prefix={place}/", "-max_len=4096", "-timeout=10")
+    atheris.Setup([sys.argv[0], *bounds, str(place)], guided)
+    atheris.Fuzz()
+
+
+def _at_random(try_one: Try, made: Make, seconds: float) -> int:
+    source, end, tries = random.Random(SEED), time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        try_one(made(source))
+        tries += 1
+    return tries
