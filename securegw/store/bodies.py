@@ -32,6 +32,7 @@ class Bodies:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._is_made = False
         self._known: set[str] | None = None
 
     def keep(self, bodies: Iterable[tuple[str, Sequence[bytes]]]) -> list[tuple[str, int, bytes]]:
@@ -82,7 +83,10 @@ class Bodies:
 
     def _write(self, folder: Path, id: str, parts: Sequence[bytes]) -> None:
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            if not self._is_made:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                _sync_folder(folder.parent)  # or a power failure takes the folder, with what has been accepted in it
+                self._is_made = True
             descriptor = os.open(folder / id, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 for part in parts:
@@ -91,7 +95,7 @@ class Bodies:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as problem:
-            raise (DiskFull if problem.errno in _FULL else StoreBusy)(detail=f"body: {problem.strerror}") from problem
+            raise _trouble(problem) from problem
         self._files(folder).add(id)
 
 
@@ -126,13 +130,18 @@ def tidy(conn: Connection) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as problem:
-        raise StoreBusy(detail=f"bodies: {problem.strerror}") from problem
-    finally:
-        os.close(descriptor)
+        raise _trouble(problem) from problem
+
+
+def _trouble(problem: OSError) -> DiskFull | StoreBusy:
+    return (DiskFull if problem.errno in _FULL else StoreBusy)(detail=f"body: {problem.strerror}")
 
 
 def _cut(text: bytes) -> list[bytes]:

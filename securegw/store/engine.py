@@ -20,7 +20,6 @@ from securegw.store.fence import Fence, who
 CONNECT_SECONDS = 3
 BUSY_SECONDS = 5.0
 _PRAGMAS = (
-    "PRAGMA page_size=8192",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # a commit is an fsync: 250 means durable
     "PRAGMA foreign_keys=ON",

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from securegw.crypto import smime
+from securegw.crypto import entity, smime
 from securegw.crypto.certificate import load
 from securegw.crypto.cms_write import encrypt_cbc
 from securegw.crypto.entity import STEP, base64_lines, canonical
@@ -372,6 +372,7 @@ def test_binary_and_folded_transfer(bob: Person) -> None:
     assert opened(one_line, bob).raw == HEADER + HTML
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 1 << 20])
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -382,9 +383,13 @@ def test_binary_and_folded_transfer(bob: Person) -> None:
         (b"\r\r\n\n", b"\r\n\r\n\r\n"),
         (b"a\n\rb", b"a\r\n\r\nb"),
         (b"a\r", b"a\r\n"),
+        (b"\r\r\r\n", b"\r\n\r\n\r\n"),
     ],
 )
-def test_every_line_end_becomes_crlf(text: bytes, wanted: bytes) -> None:
+def test_every_line_end_becomes_crlf(
+    text: bytes, wanted: bytes, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entity, "PIECE", piece)
     assert canonical(text) == wanted
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securegw.mail.errors import NotExamined
-from securegw.mail.message import prepend, read, with_field, without
+from securegw.mail.errors import BareLine, NotExamined
+from securegw.mail.message import WireCheck, check_wire, prepend, read, with_field, without
 from securegw.mail.mime import Part, bodies, parse
 
 LINES = st.sampled_from(
@@ -19,6 +21,28 @@ LINES = st.sampled_from(
 ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b""])
 LIKELY = st.lists(st.tuples(LINES, ENDS), max_size=25).map(lambda found: b"".join(a + b for a, b in found))
 MAILS = LIKELY | st.binary(max_size=200)
+
+PIECES = st.lists(st.sampled_from([b"\r\n", b"\r\n", b"\r", b"\n", b"a", b".", b"\0"]), max_size=5).map(b"".join)
+LONE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
+
+
+def is_bad(check: WireCheck) -> bool:
+    try:
+        check.end()
+    except BareLine:
+        return True
+    return False
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(PIECES, max_size=6))
+def test_a_text_in_pieces_is_judged_like_the_whole(pieces: list[bytes]) -> None:
+    whole, check = b"".join(pieces), WireCheck()
+    for piece in pieces:
+        check.add(piece)
+    assert is_bad(check) == bool(LONE.search(whole))
+    with contextlib.nullcontext() if not LONE.search(whole) else pytest.raises(BareLine):
+        check_wire(whole)
 
 
 @settings(max_examples=400, deadline=None)

@@ -40,6 +40,17 @@ def test_a_large_body_is_a_file_and_comes_back(database: Database, folder: Path)
     assert (folder.stat().st_mode & 0o777, (folder / large.id).stat().st_mode & 0o777) == (0o700, 0o600)
 
 
+def test_a_large_body_and_all_that_leads_to_it_is_on_the_disk(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), sync(file)))
+
+    [first] = put(database, entry(body=LARGE))
+    assert sorted(synced) == sorted(map(str, (folder.parent, folder, folder / first.id)))
+
+
 def test_on_a_server_every_body_is_rows(postgresql_url: str) -> None:
     database = Database(postgresql_url, inline=True)
     try:
