@@ -23,6 +23,7 @@ from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
 from securegw.fresh import Fresh
+from securegw.ids import new_id
 from securegw.keys import harvest
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author
@@ -212,7 +213,7 @@ class Incoming:
             sentence = decision.sentence
             failure = Failure(recipient=str(recipient), status="5.7.1", diagnostic=sentence, sentence=sentence)
             return Treatment(finished=self.notices.about(accepted.item, accepted.message, (failure,), self.now()))
-        identity = queue.new_id()
+        identity = new_id()
         entry = successor(
             accepted.item,
             id=identity,
@@ -259,7 +260,7 @@ class Incoming:
         return await self.workers.thread(function, *arguments)
 
     async def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
-        identity = queue.new_id()
+        identity = new_id()
         if len(raw) <= INLINE:
             body = self.master.seal_parts(BODY, identity, raw)
         else:

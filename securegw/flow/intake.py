@@ -6,7 +6,6 @@ RFC 5321 4.5.3 (limits), 6.3 (loops), RFC 6409 6.1 (whose sender somebody who si
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from functools import lru_cache, partial
 from ipaddress import ip_address
@@ -22,6 +21,7 @@ from securegw.flow.circles import Circles
 from securegw.flow.claims import BODY
 from securegw.flow.room import Room, folder_of
 from securegw.fresh import Fresh
+from securegw.ids import new_id
 from securegw.mail import message as messages
 from securegw.mail.errors import MailboxSuspended, MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
 from securegw.pages.rates import network_of
@@ -228,7 +228,7 @@ class Intake:
         return envelope.trace
 
     async def _entry(self, envelope: Envelope, raw: bytes, message_id: str) -> queue.Entry:
-        identity = queue.new_id()
+        identity = new_id()
         return queue.Entry(
             id=identity,
             kind="accepted",
@@ -254,11 +254,6 @@ class Intake:
         return await self.workers.thread(function, raw, *more)
 
 
-def new_trace() -> str:
-    """A new trace id: under it the log, the events and the queue speak of one mail."""
-    return secrets.token_hex(8)
-
-
 def source_record(envelope: Envelope) -> dict[str, object]:
     """What the queue row keeps of an envelope's source."""
     record: dict[str, object] = {**_plain(envelope.source), "eight_bit": envelope.eight_bit, "utf8": envelope.utf8}
@@ -279,7 +274,7 @@ def _plain(source: Source) -> dict[str, object]:
 def _item(envelope: Envelope, raw: bytes, message_id: str) -> queue.Item:
     """What the history tells of a mail that never is in the queue."""
     return queue.Item(
-        id=queue.new_id(),
+        id=new_id(),
         kind="accepted",
         trace=envelope.trace,
         sender=str(envelope.sender) if envelope.sender else "",

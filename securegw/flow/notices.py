@@ -13,6 +13,7 @@ import attrs
 
 from securegw.flow.claims import BODY
 from securegw.flow.treatment import Finished
+from securegw.ids import new_id
 from securegw.mail import message as messages
 from securegw.mail import notice
 from securegw.mail.envelope import Wishes
@@ -102,7 +103,7 @@ class Notices:
 
     def finished(self, raw: bytes, recipients: Sequence[str], now: float, *, trace: str) -> Finished:
         """A mail of our own, ready for delivery with the null sender."""
-        identity = queue.new_id()
+        identity = new_id()
         entry = queue.Entry(
             id=identity,
             kind="ready",

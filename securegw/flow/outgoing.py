@@ -18,6 +18,7 @@ from securegw.flow.history import decided, in_short
 from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
+from securegw.ids import new_id
 from securegw.mail.address import Address, author, header_mailboxes
 from securegw.mail.errors import BadAddress, Later, MailError, UnknownSender
 from securegw.mail.notice import Failure
@@ -96,10 +97,11 @@ class Outgoing:
             return Treatment(finished=self.notices.about(accepted.item, accepted.message, failures, self.now()))
         ways = await self._decide(accepted, recipients, user)
         sends = [way for way in ways if way.decision.outcome == "send"]
-        treatment = self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
-        treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
-        treatment += self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
-        treatment += await self._send(accepted, sends, user)
+        treatment = await self._send(accepted, sends, user)
+        if len(sends) < len(ways):
+            treatment += self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
+            treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
+            treatment += self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
         told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
         return attrs.evolve(treatment, also=(*treatment.also, told), copies=copies(way.decision for way in ways))
 
@@ -153,7 +155,7 @@ class Outgoing:
         return self._kept(accepted, ways, state="held") if ways else Treatment()
 
     def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
-        identity = queue.new_id()
+        identity = new_id()
         entry = successor(
             accepted.item,
             id=identity,
@@ -253,7 +255,7 @@ class Outgoing:
         """The finished mails with what belongs to them, and those of which nothing came."""
         if not plans:
             return Treatment(), []
-        identities = [queue.new_id() for _ in plans]
+        identities = [new_id() for _ in plans]
         work = [(identity, plan) for identity, (_, plan, _) in zip(identities, plans, strict=True)]
         results = await self.workers.thread(protect, accepted.raw, work, self.master)
         treatment, broken = Treatment(), []

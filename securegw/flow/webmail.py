@@ -17,8 +17,8 @@ import txaio
 
 from securegw.crypto import carrier
 from securegw.flow import reading
-from securegw.flow.intake import new_trace
 from securegw.flow.treatment import Accepted, Finished, Treatment
+from securegw.ids import new_id
 from securegw.mail import compose
 from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.envelope import Envelope, Source
@@ -235,7 +235,7 @@ class Webmail:
             attachments=attachments,
         )
         source = Source("portal", address=peer, helo=self.host, tls="TLS", person=account.address)
-        envelope = Envelope(new_trace(), writer, (to,), source, self.now(), eight_bit=True)
+        envelope = Envelope(new_id(), writer, (to,), source, self.now(), eight_bit=True)
         await self.intake.recipient(source, writer, to)
         trace = await self.intake.accept(envelope, answer)
         told = events.Event(

@@ -7,10 +7,10 @@ serialised again, so bytes that nobody touches stay as they came. RFC 5322 2.2, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import attrs
@@ -82,21 +82,25 @@ class Message:
     def header_end(self) -> int:
         return sum(len(field.raw) for field in self.fields)
 
+    @cached_property
+    def named(self) -> Mapping[str, Sequence[Field]]:
+        """The fields by their names in lower case; lines that are no fields are not among them."""
+        found: dict[str, list[Field]] = {}
+        for field in self.fields:
+            if field.name:
+                found.setdefault(field.name.decode("ascii").lower(), []).append(field)
+        return found
+
     def all(self, name: str) -> tuple[str, ...]:
         """The values of all fields of this name, unfolded, as text; encoded words stay encoded."""
-        wanted = name.lower().encode("ascii", "replace")
-        return tuple(loose_text(field.value) for field in self.fields if field.name.lower() == wanted)
+        return tuple([loose_text(field.value) for field in self.named.get(name.lower(), ())])
 
     def first(self, name: str) -> str | None:
-        wanted = name.lower().encode("ascii", "replace")
-        for field in self.fields:
-            if field.name.lower() == wanted:
-                return loose_text(field.value)
-        return None
+        found = self.named.get(name.lower())
+        return loose_text(found[0].value) if found else None
 
     def count(self, name: str) -> int:
-        wanted = name.lower().encode("ascii", "replace")
-        return sum(field.name.lower() == wanted for field in self.fields)
+        return len(self.named.get(name.lower(), ()))
 
 
 def read(raw: bytes) -> Message:

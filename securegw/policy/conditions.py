@@ -96,9 +96,9 @@ def _header(value: object, vocabulary: Vocabulary) -> Check:
         for name, texts in value.items()
     ]
     if len(fields) > 1:
-        return lambda facts, asked: all(fits(facts.folded.get(name, ())) for name, fits in fields)
+        return lambda facts, asked: all(fits(facts.headers.folded(name)) for name, fits in fields)
     name, fits = fields[0]
-    return lambda facts, asked: fits(facts.folded.get(name, ()))
+    return lambda facts, asked: fits(facts.headers.folded(name))
 
 
 def _switch(fact: Callable[[Facts], bool]) -> Callable[[object, Vocabulary], Check]:

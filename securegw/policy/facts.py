@@ -7,15 +7,13 @@ header (RFC 9788) steers nothing. RFC 3834 2 and 5, RFC 6047 2.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import cached_property
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import attrs
 
 from securegw.mail.errors import NotExamined
-from securegw.mail.message import Message, decode_words
+from securegw.mail.message import Field, Message, decode_words
 from securegw.mail.mime import Part, parse
 from securegw.mail.words import loose_text
 
@@ -28,7 +26,51 @@ SIGNED = ("none", "good", "bad")
 # A meeting request is small; whatever is larger has to be treated like any other mail.
 CALENDAR_LIMIT = 1 << 20
 
-_NO_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+class Headers(Mapping[str, tuple[str, ...]]):
+    """The outer header: decoded texts by names in lower case. What no rule asks for is not decoded.
+
+    ``folded`` gives the values as patterns are compared with them: no case, no white space around.
+    """
+
+    def __init__(self, fields: Mapping[str, Sequence[Field | str]]) -> None:
+        self._fields = fields
+        self._texts: dict[str, tuple[str, ...]] = {}
+        self._folded: dict[str, tuple[str, ...]] = {}
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        found = self._texts.get(name)
+        if found is None:
+            found = self._texts[name] = tuple([_text(field) for field in self._fields[name]])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    def folded(self, name: str) -> tuple[str, ...]:
+        """No values where there is no such field."""
+        found = self._folded.get(name)
+        if found is None:
+            found = self._folded[name] = tuple([value.strip().casefold() for value in self.get(name, ())])
+        return found
+
+
+_NO_HEADERS = Headers({})
+
+
+def _text(field: Field | str) -> str:
+    return field if isinstance(field, str) else decode_words(loose_text(field.value))
+
+
+def _headers(given: Mapping[str, Sequence[str]]) -> Headers:
+    return given if isinstance(given, Headers) else Headers(given)
 
 
 def _frozen_set(names: Iterable[str] | None) -> frozenset[str] | None:
@@ -53,7 +95,7 @@ class Facts:
     sender: str
     recipient: str
     subject: str = ""
-    headers: Mapping[str, tuple[str, ...]] = attrs.field(default=_NO_HEADERS, hash=False)
+    headers: Headers = attrs.field(default=_NO_HEADERS, converter=_headers, hash=False)
     inside: bool = False
     may_sign: bool = True
     may_encrypt: bool = True
@@ -68,11 +110,6 @@ class Facts:
     attachments: tuple[str, ...] = ()
     examined: bool = True
     opened_here: bool = False
-
-    @cached_property
-    def folded(self) -> dict[str, tuple[str, ...]]:
-        """The headers as patterns are compared with them: no case, no white space around; folded once a mail."""
-        return {name: tuple(value.strip().casefold() for value in values) for name, values in self.headers.items()}
 
     def to(self, recipient: str, usable: Iterable[str] | None, direction: Direction | None = None) -> Facts:
         """The same mail for another recipient, without reading it again."""
@@ -92,13 +129,13 @@ def gather(
     may_encrypt: bool = True,
 ) -> Facts:
     """Read the facts out of the outer header: once a mail, ``Facts.to`` makes those of the other recipients."""
-    headers = _headers(message)
+    headers = Headers(message.named)
     return Facts(
         direction=direction,
         sender=sender.lower(),
         recipient=recipient.lower(),
         subject=headers.get("subject", ("",))[0],
-        headers=MappingProxyType(headers),
+        headers=headers,
         inside=inside,
         may_sign=may_sign,
         may_encrypt=may_encrypt,
@@ -108,15 +145,6 @@ def gather(
         notice=not sender or _is_automatic(headers),
         reply="in-reply-to" in headers or "references" in headers,
     )
-
-
-def _headers(message: Message) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    for field in message.fields:
-        if field.name:
-            name = field.name.decode("ascii", "replace").lower()
-            found.setdefault(name, []).append(decode_words(loose_text(field.value)))
-    return {name: tuple(values) for name, values in found.items()}
 
 
 def _is_automatic(headers: Mapping[str, tuple[str, ...]]) -> bool:

@@ -66,7 +66,7 @@ def anchors(address: str) -> list[str]:
 
 
 def read_text_pattern(text: object) -> str:
-    """A pattern for texts, folded as ``Facts.folded`` is; ``*`` stands for any run of characters."""
+    """A pattern for texts, folded as ``Headers.folded`` is; ``*`` stands for any run of characters."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{text!r} is not a text")
     return text.strip().casefold()

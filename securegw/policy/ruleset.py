@@ -55,7 +55,7 @@ class Index:
         """The numbers of the rules that could hold, in order."""
         numbers = {number for anchor in _anchors(facts, asked) for number in self.anchored.get(anchor, ())}
         for name, pieces in self.worded.items():
-            for value in facts.folded.get(name, ()):
+            for value in facts.headers.folded(name):
                 numbers.update([number for piece, number in pieces if piece in value])
         return sorted(numbers)
 

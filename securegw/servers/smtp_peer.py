@@ -5,13 +5,13 @@ Not the connection, and not a judge. Obeys RFC 5321 4.2 and RFC 3463 in what err
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 import txaio
 
+from securegw.ids import new_id
 from securegw.mail.address import Address
 from securegw.mail.envelope import Envelope, Source
 from securegw.mail.errors import MailError
@@ -115,7 +115,7 @@ class Peer:
 
 def _envelope(question: AskMessage, source: Source, now: float) -> Envelope:
     return Envelope(
-        trace=secrets.token_hex(8),
+        trace=new_id(),
         sender=question.sender,
         recipients=question.recipients,
         source=source,

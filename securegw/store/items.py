@@ -6,7 +6,6 @@ it; therefore the caller makes the id.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -19,11 +18,6 @@ Kind = Literal["accepted", "ready"]
 State = Literal["waiting", "held", "parked"]
 Outcome = Literal["waiting", "done", "failed"]
 Also = tuple[Callable[[Connection, Any], Any], Any]  # another step for the same transaction, and its argument
-
-
-def new_id() -> str:
-    """An id for an item: 64 random bits as 16 hexadecimal digits."""
-    return secrets.token_hex(8)
 
 
 @attrs.frozen

@@ -28,7 +28,6 @@ from securegw.store.items import (
     Progress,
     Recipient,
     Treated,
-    new_id,
 )
 from securegw.store.sessions import alive
 
@@ -47,7 +46,6 @@ __all__ = [
     "delivered_many",
     "failed_treatment",
     "held",
-    "new_id",
     "put",
     "read_item",
     "release",

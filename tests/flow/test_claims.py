@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from securegw import gateway
 from securegw.flow import claims
+from securegw.ids import new_id
 from securegw.mail.errors import StoreBusy, WorkerLost
 from securegw.store import desk, queue, sessions
 from tests.support.world import World
@@ -31,7 +32,7 @@ def test_full_memory_lets_a_mail_wait_in_the_store(world: World, monkeypatch: py
 
 def test_what_a_dead_process_held_is_taken_over(world: World) -> None:
     dead = world.write(sessions.open_session, "dead", world.clock.seconds(), 15.0)
-    identity = queue.new_id()
+    identity = new_id()
     body = world.master.seal_parts(claims.BODY, identity, b"Subject: x\r\n\r\nhi\r\n")
     entry = queue.Entry(
         id=identity,
@@ -164,7 +165,7 @@ def test_a_large_mail_is_not_born_claimed(world: World) -> None:
 
 def _item(world: World, name: str, size: int) -> queue.Item:
     return queue.Item(
-        id=queue.new_id(), kind="accepted", trace="t", sender=ANN, recipients=(queue.Recipient(BOB),), source={},
+        id=new_id(), kind="accepted", trace="t", sender=ANN, recipients=(queue.Recipient(BOB),), source={},
         size=size, received=world.clock.seconds(), message_id=name,
     )
 

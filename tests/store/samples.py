@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from securegw.ids import new_id
 from securegw.store import queue, schema, sessions
 from securegw.store.database import Database
 from securegw.store.queue import Entry, Item, Progress, Recipient
@@ -17,7 +18,7 @@ ANN, BOB, CAT = "ann@inside.test", "bob@outside.test", "cat@outside.test"
 def entry(*recipients: str, body: tuple[bytes, ...] = (b"sealed",), **changed: Any) -> Entry:
     """A mail of Ann."""
     values: dict[str, Any] = {
-        "id": queue.new_id(),
+        "id": new_id(),
         "kind": "accepted",
         "trace": "trace-1",
         "sender": ANN,

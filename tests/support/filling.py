@@ -11,7 +11,7 @@ from itertools import islice
 
 from securegw.crypto.seal import MasterKey, load_master_key
 from securegw.flow.claims import BODY
-from securegw.flow.intake import new_trace
+from securegw.ids import new_id
 from securegw.store import queue
 from securegw.store.database import Database, place
 from securegw.store.queue import Entry, Recipient
@@ -36,11 +36,11 @@ def fill(gateway: Gateway, drills: Iterable[Drill], *, next_try: float = 0.0) ->
 
 def entries(drills: Iterable[Drill], master: MasterKey, next_try: float) -> Iterator[Entry]:
     for drill in drills:
-        id = queue.new_id()
+        id = new_id()
         yield Entry(
             id=id,
             kind="accepted",
-            trace=new_trace(),
+            trace=new_id(),
             sender=drill.sender,
             recipients=tuple(map(Recipient, drill.recipients)),
             source={"door": "smtp", "address": "127.0.0.1", "port": 25, "helo": "load.test", "inside": True},

@@ -25,8 +25,8 @@ from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey
 from securegw.flow.claims import LARGE
 from securegw.flow.hours import Hours
-from securegw.flow.intake import new_trace
 from securegw.flow.ways import Ways
+from securegw.ids import new_id
 from securegw.keys.issue import authority_row, held
 from securegw.mail import message as messages
 from securegw.mail.address import Address, parse_path
@@ -261,7 +261,7 @@ class World:
         to = [recipients] if isinstance(recipients, str) else recipients
         raw = (
             f"From: {sender or 'MAILER-DAEMON@inside.test'}\r\nTo: {', '.join(to)}\r\nSubject: {subject}\r\n"
-            f"Message-ID: <{new_trace()}@inside.test>\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n"
+            f"Message-ID: <{new_id()}@inside.test>\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n"
             f"{fields}\r\n{text}\r\n"
         ).encode()
         return self.hand_in(sender, to, raw, source, **envelope)
@@ -269,7 +269,7 @@ class World:
     def hand_in(self, sender: str, recipients: list[str], raw: bytes, source: Source = INSIDE, **more: Any) -> str:
         """Hand in these very bytes; ``more`` goes into the envelope, for example the sender's wishes."""
         envelope = Envelope(
-            new_trace(),
+            new_id(),
             parse_path(sender) if sender else None,
             tuple(map(parse_path, recipients)),
             source,
