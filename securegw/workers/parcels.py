@@ -40,6 +40,15 @@ class _Packer(pickle.Pickler):
         return len(value)
 
 
+class _AnswerPacker(_Packer):
+    """Of errors that are neither ours nor the language's goes only what they say: others the gateway does not read."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, BaseException) and not _may_go(type(value).__module__):
+            return RuntimeError, (repr(value)[:500],)
+        return NotImplemented
+
+
 class _Unpacker(pickle.Unpickler):
     """Reads what our own process wrote: ``behind`` are the large bytes, one behind the other."""
 
@@ -64,11 +73,15 @@ class _WaryUnpacker(_Unpacker):
 @lru_cache(maxsize=256)
 def _known(module: str, name: str) -> type:
     """A value of our own, or an error; BadParcel for anything else."""
-    if module == "builtins" or module.startswith("securegw."):
+    if _may_go(module):
         found = pickle.Unpickler(io.BytesIO()).find_class(module, name)
         if isinstance(found, type) and (issubclass(found, BaseException) or _is_value(found, module, name)):
             return found
     raise BadParcel(f"{module}.{name}"[:200])
+
+
+def _may_go(module: str) -> bool:
+    return module == "builtins" or module.startswith("securegw.")
 
 
 def _is_value(found: type, module: str, name: str) -> bool:
@@ -76,9 +89,18 @@ def _is_value(found: type, module: str, name: str) -> bool:
 
 
 def pack(value: object) -> list[bytes]:
-    """The pieces of a parcel, in order; large bytes are not copied."""
+    """The pieces of a parcel of work, in order; large bytes are not copied."""
+    return _packed(value, _Packer)
+
+
+def pack_answer(value: object) -> list[bytes]:
+    """The pieces of an answer."""
+    return _packed(value, _AnswerPacker)
+
+
+def _packed(value: object, kind: type[_Packer]) -> list[bytes]:
     file = io.BytesIO()
-    packer = _Packer(file)
+    packer = kind(file)
     packer.dump(value)
     text = file.getvalue()
     return [_HEAD.pack(len(text), sum(map(len, packer.large))) + text, *packer.large]

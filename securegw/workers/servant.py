@@ -13,10 +13,11 @@ import signal
 import socket
 import traceback
 from contextlib import suppress
-from typing import Any
+
+import txaio
 
 from securegw.mail.errors import MailError
-from securegw.workers.parcels import HEAD, lengths, pack, unpack
+from securegw.workers.parcels import HEAD, lengths, pack_answer, unpack
 
 MEMORY_LIMIT = 1 << 30
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -36,18 +37,20 @@ def bound_process(parent: int) -> None:
 def serve(pipe: socket.socket, parent: int) -> None:
     """Say that we are there, then work until there is nobody who asks."""
     bound_process(parent)
+    txaio.use_twisted()  # for the loggers of the rooms whose functions are run; they say nothing here
     gc.freeze()  # what was imported stays
-    _say(pipe, pack(None))
+    _say(pipe, pack_answer(None))
     with suppress(ConnectionError):
-        while (work := _hear(pipe)) is not None:
-            _say(pipe, _done(*work))
+        while (parcel := _hear(pipe)) is not None:
+            _say(pipe, _done(*parcel))
 
 
-def _hear(pipe: socket.socket) -> Any:
+def _hear(pipe: socket.socket) -> tuple[bytes, bytes] | None:
+    """The next piece of work: the text of its parcel, and what is behind it."""
     if not (head := _exactly(pipe, HEAD)):
         return None
     text, behind = lengths(head)
-    return unpack(_exactly(pipe, text), _exactly(pipe, behind))
+    return _exactly(pipe, text), _exactly(pipe, behind)
 
 
 def _exactly(pipe: socket.socket, count: int) -> bytes:
@@ -64,20 +67,12 @@ def _say(pipe: socket.socket, pieces: list[bytes]) -> None:
         pipe.sendall(piece)
 
 
-def _done(function: Any, args: Any, kwargs: Any) -> list[bytes]:
+def _done(text: bytes, behind: bytes) -> list[bytes]:
     """The answer: whether it went well, and the result or the error."""
     try:
-        return pack((True, function(*args, **kwargs)))
+        function, args, kwargs = unpack(text, behind)
+        return pack_answer((True, function(*args, **kwargs)))
     except Exception as error:
-        return pack((False, _told(error)))
-
-
-def _told(error: Exception) -> Exception:
-    """An error as it may go home: of our own or of the language; of others only what they say."""
-    if isinstance(error, MailError):
-        return error
-    where = "".join(traceback.format_exception(error))[-2000:]
-    if type(error).__module__ != "builtins":
-        error = RuntimeError(repr(error)[:500])
-    error.add_note(where)
-    return error.with_traceback(None)
+        if not isinstance(error, MailError):
+            error.add_note("".join(traceback.format_exception(error))[-2000:])
+        return pack_answer((False, error))
