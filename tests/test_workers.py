@@ -97,15 +97,13 @@ class WorkersTest(TestCase):
 
 ORPHAN = """
 import os, sys
-from concurrent.futures import ProcessPoolExecutor
-import multiprocessing
-from securegw.workers import bound_process
+from twisted.internet import reactor
+from securegw.workers import Workers, WorkersSettings
 
 if __name__ == "__main__":
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(1, spawn, initializer=bound_process, initargs=(os.getpid(),))
-    print(pool.submit(os.getpid).result(), flush=True)
-    sys.stdin.read()
+    workers = Workers(reactor, WorkersSettings())
+    workers.process(os.getpid).addCallback(lambda pid: print(pid, flush=True))
+    reactor.run()
 """
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import txaio
 
-from securegw.flow.claims import BODY
+from securegw.flow.claims import BODY, LARGE
 from securegw.flow.deciding import Case, copies
 from securegw.flow.history import decided, in_short
-from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
+from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect, sealed
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.ids import new_id
@@ -257,7 +257,7 @@ class Outgoing:
             return Treatment(), []
         identities = [new_id() for _ in plans]
         work = [(identity, plan) for identity, (_, plan, _) in zip(identities, plans, strict=True)]
-        results = await self.workers.thread(protect, accepted.raw, work, self.master)
+        results = await self._worked(accepted.raw, work)
         treatment, broken = Treatment(), []
         for (ways, _, beside), result in zip(plans, results, strict=True):
             if isinstance(result, Protected):
@@ -266,6 +266,13 @@ class Outgoing:
             else:
                 broken.append(Broken(tuple(ways), result))
         return treatment, broken
+
+    async def _worked(self, raw: bytes, work: list[tuple[str, Plan]]) -> list[Protected | Exception]:
+        """In a process; what is large is not copied there, and a carrier is made of what stays here: in a thread."""
+        if len(raw) > LARGE or any(plan.wrap is not None for _, plan in work):
+            return await self.workers.thread(protect, raw, work, self.master)
+        made = await self.workers.own_process(protect, raw, work, None)
+        return [sealed(each, self.master) if isinstance(each, Protected) else each for each in made]
 
     def _entry(self, accepted: Accepted, ways: list[Way], protected: Protected) -> queue.Entry:
         return successor(

@@ -57,7 +57,7 @@ class Protected:
 
     identity: str
     raw: bytes
-    parts: tuple[bytes, ...]
+    parts: tuple[bytes, ...] = ()
 
 
 def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
@@ -65,10 +65,10 @@ def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
     return Edits(decision.strip_fields, decision.subject, banner)
 
 
-def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list[Protected | Exception]:
+def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey | None) -> list[Protected | Exception]:
     """Carry out all plans for one mail, each under the id it will have; what several have in common is done once.
 
-    A plan that fails gives its error in the place of a mail: it does not stop the others, and nothing of it is kept.
+    Without the master key, which no process gets, nothing is sealed. A plan that fails gives its error in the place of a mail: it does not stop the others, and nothing of it is kept.
     """
     signed: dict[tuple[Edits, Signing | None], bytes] = {}
     done: list[Protected | Exception] = []
@@ -81,12 +81,17 @@ def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey) -> list
 
 
 def _protect_one(
-    raw: bytes, identity: str, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes], master: MasterKey
+    raw: bytes, identity: str, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes], master: MasterKey | None
 ) -> Protected:
     content = _content(raw, plan, signed)
     if plan.certificates:
         content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
-    return Protected(identity, content, tuple(master.seal_parts(BODY, identity, content)))
+    made = Protected(identity, content)
+    return made if master is None else sealed(made, master)
+
+
+def sealed(made: Protected, master: MasterKey) -> Protected:
+    return attrs.evolve(made, parts=tuple(master.seal_parts(BODY, made.identity, made.raw)))
 
 
 def _content(raw: bytes, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes]) -> bytes:

@@ -1,54 +1,44 @@
-"""Runs plain functions in threads and processes; no other file knows them.
+"""What the other rooms see of the workers: ask for a plain function to be run, get a Deferred.
 
-Threads are for OpenSSL's work, which releases the GIL, and for the database's futures; processes for anything that
-takes apart what a stranger sent, so that it can be ended by time and memory (threats: an item that kills its worker
-is parked, not retried for ever).
+Not the choice what is run where: that is made by who asks.
 """
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import os
-import resource
-import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredQueue, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from securegw.config import number, setting
-from securegw.mail.errors import WorkerLost
+from securegw.workers.crew import Crew
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-MEMORY_LIMIT = 1 << 30
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @attrs.frozen
 class WorkersSettings:
     """How many hands there are beside the reactor."""
 
-    threads: int = setting(number(1, 64), default=2, help="Threads that sign, encrypt and open.")
+    threads: int = setting(number(1, 64), default=2, help="Threads that sign, encrypt and open what is large.")
     processes: int = setting(
         number(1, 64), default=1, help="Processes that take apart what strangers sent, ended when they take too long."
     )
+    own_processes: int = setting(number(1, 64), default=1, help="Processes that sign and encrypt what our users send.")
     seconds: int = setting(
         number(1, 600), default=20, help="Seconds of work on one mail in a process before it is ended."
     )
 
 
 class Work(Protocol):
-    """The three ways to have work done; tests do all of it at once (`InlineWorkers`)."""
+    """The four ways to have work done; tests do all of it at once (`InlineWorkers`)."""
 
     def start(self) -> None: ...
 
@@ -58,63 +48,26 @@ class Work(Protocol):
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
 
+    def own_process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
     def settle(self, future: Future[T]) -> Deferred[T]: ...
 
 
-def bound_process(parent: int) -> None:
-    """Bound a worker process: memory, no core file (SEC10), no signal meant for the gateway, no life without it."""
-    resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY_LIMIT, 4 * MEMORY_LIMIT))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(AttributeError, OSError):  # Linux; elsewhere an orphan waits for work that never comes
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-class Hand:
-    """One worker process, made when first needed and again when it has died."""
-
-    def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-
-    def begin(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[T]:
-        try:
-            return self._made().submit(function, *args, **kwargs)
-        except BrokenProcessPool:  # it died while it had nothing to do
-            self.end()
-            return self._made().submit(function, *args, **kwargs)
-
-    def end(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        for process in list((pool._processes or {}).values()):
-            process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
-
-    def _made(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            # Spawned, never forked: a fork would copy the reactor and every key in memory.
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, spawn, initializer=bound_process, initargs=(os.getpid(),))
-        return self._pool
-
-
 class Workers:
-    """A pool of threads, and worker processes each by itself: who kills or keeps one harms no other's work."""
+    """A pool of threads, and two crews of processes: what strangers sent is never in one with what our users send."""
 
     def __init__(self, reactor: Any, settings: WorkersSettings) -> None:
         self.reactor = reactor
         self.settings = settings
         self.threads = ThreadPool(minthreads=1, maxthreads=settings.threads, name="securegw")
-        self.hands = [Hand() for _ in range(settings.processes)]
-        self.idle: DeferredQueue[Hand] = DeferredQueue()
-        for hand in self.hands:
-            self.idle.put(hand)
+        self.strangers = Crew(reactor, settings.processes, self._seconds, self)
+        self.own = Crew(reactor, settings.own_processes, self._seconds, self)
         self.stopped = False
         self.lock = threading.Lock()
         self.settled: list[tuple[Future[Any], Deferred[Any]]] = []
+
+    def _seconds(self) -> float:
+        return self.settings.seconds
 
     def start(self) -> None:
         self.threads.start()
@@ -124,8 +77,8 @@ class Workers:
             return
         self.stopped = True
         self.threads.stop()
-        for hand in self.hands:
-            hand.end()
+        self.strangers.stop()
+        self.own.stop()
 
     def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run in a thread."""
@@ -138,24 +91,12 @@ class Workers:
         return done
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Run in the next idle process; `WorkerLost` if that dies or takes more than the time allowed."""
-        return Deferred.fromCoroutine(self._in_process(function, args, kwargs))
+        """Run in a process for what strangers sent; `WorkerLost` if it dies or takes more than the time allowed."""
+        return self.strangers.do(function, args, kwargs)
 
-    async def _in_process(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        hand = await self.idle.get()
-        if self.stopped:
-            self.idle.put(hand)
-            raise WorkerLost(detail="the workers have been stopped")
-        too_long = self.reactor.callLater(self.settings.seconds, hand.end)
-        try:
-            return await self.settle(hand.begin(function, args, kwargs))
-        except (BrokenProcessPool, CancelledError):
-            hand.end()
-            raise WorkerLost(detail="a worker process died or was ended") from None
-        finally:
-            if too_long.active():
-                too_long.cancel()
-            self.idle.put(hand)
+    def own_process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Run in a process for what our own users send, which sees nothing that a stranger made."""
+        return self.own.do(function, args, kwargs)
 
     def settle(self, future: Future[T]) -> Deferred[T]:
         """A future of another thread as a Deferred of the reactor's."""
@@ -194,7 +135,7 @@ class InlineWorkers:
         except Exception:
             return fail(Failure())
 
-    process = thread
+    process = own_process = thread
 
     def settle(self, future: Future[T]) -> Deferred[T]:
         return _settled(future)
