@@ -146,7 +146,7 @@ def mail_report(file: Path, content: bytes, court: Court) -> Row:
         },
         "signer": verdict.signer or None, "reasons": list(verdict.reasons),
         "parts": parts_of(opened.raw),
-        "signers": [signer_report(der, court) for der, _gcm in opened.certificates],
+        "signers": [signer_report(der, court) for der in opened.certificates],
     }
 
 

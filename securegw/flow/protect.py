@@ -41,7 +41,7 @@ class Plan:
     edits: Edits = Edits()
     signing: Signing | None = None
     certificates: tuple[bytes, ...] = ()
-    gcm: bool = False
+    choice: smime.Choice = smime.Choice()
     wrap: Callable[[bytes], bytes] | None = None
     at: float = 0.0
 
@@ -85,7 +85,7 @@ def _protect_one(
 ) -> Protected:
     content = _content(raw, plan, signed)
     if plan.certificates:
-        content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
+        content = smime.encrypt(content, plan.certificates, plan.choice)
     return Protected(identity, content, tuple(master.seal_parts(BODY, identity, content)))
 
 

@@ -57,7 +57,6 @@ def held(
     trust: str,
     now: float,
     address: str = "",
-    gcm: bool = False,
 ) -> keystore.Held:
     """A certificate (and its private key, sealed) as the row that keeps it."""
     read = read_certificate(der)
@@ -69,7 +68,6 @@ def held(
         source=source,
         trust=trust,
         private=sealed,
-        gcm=gcm,
         not_before=read.not_before,
         not_after=read.not_after,
         created=now,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from securegw.crypto.choice import Choice, choose
 from securegw.fresh import Fresh
 from securegw.keys.issue import PRIVATE_KEY, Signing
 from securegw.keys.trust import NEVER, chain_of, may_encrypt_to
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Usable:
-    """What can protect a mail for one recipient: certificates (DER) that may be used now, and whether all read GCM."""
+    """What can protect a mail for one recipient: certificates (DER) that may be used now, and how that suits all."""
 
     certificates: tuple[bytes, ...] = ()
-    gcm: bool = False
+    choice: Choice = Choice()
     reasons: tuple[str, ...] = ()
 
     @property
@@ -39,6 +40,11 @@ class Usable:
 
 
 ALL = ""
+
+
+def suits(rows: Iterable[keystore.Held]) -> Choice:
+    """How a mail is sealed for all of these certificates at once."""
+    return choose({row.der: row.announced.split() for row in rows})
 
 
 def _known(connection: Connection, address: str) -> tuple[bytes, ...]:
@@ -123,8 +129,7 @@ class Keyring:
             reasons.append(f"{row.fingerprint[:16]}: {reason}")
             if may:
                 good.append(row)
-        gcm = bool(good) and all(row.gcm for row in good)
-        return Usable(tuple(row.der for row in good), gcm, tuple(reasons))
+        return Usable(tuple(row.der for row in good), suits(good), tuple(reasons))
 
     async def _newest(self, rows: list[keystore.Held]) -> Signing | None:
         at = self.now()
