@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from securegw.crypto import der, oids
 from securegw.crypto.capabilities import OAEP, announcement
-from securegw.crypto.certificate import KEPT, bound_to, load, public_key
+from securegw.crypto.certificate import KEPT, bound_to, load, public_key, read_certificate
 from securegw.crypto.choice import Choice, agreement_for, way_of_key
 from securegw.crypto.content_ciphers import Closed, close_cbc, close_gcm
 from securegw.crypto.identifiers import issuer_and_serial
@@ -56,11 +56,17 @@ def _signer(certificate: bytes, chain: tuple[bytes, ...], scheme: Scheme) -> _Si
         certificates=der.tlv(0xA0, *sorted({certificate, *chain})),
         attributes=(
             CONTENT_TYPE,
-            attribute(oids.CAPABILITIES, announcement(certificate)),
+            attribute(oids.CAPABILITIES, announcement(_reader(certificate, chain))),
             attribute(oids.SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(by_hash))),
         ),
         scheme="pss" if bound_to(certificate) == "pss" else scheme,
     )
+
+
+def _reader(certificate: bytes, chain: Sequence[bytes]) -> bytes:
+    """To which certificate answers go: the signer's, or the one of his that goes along because his only signs."""
+    others = (one for one in chain if not read_certificate(one).is_ca and read_certificate(one).may_encrypt)
+    return certificate if read_certificate(certificate).may_encrypt else next(others, certificate)
 
 
 def sign(
