@@ -133,7 +133,7 @@ def _closed(papers: Papers, reader: bytes) -> Load:
     """Mails from Carol, signed by her and encrypted to this certificate of Ann's."""
     raw = smime.sign(mail(20_000, CAROL, ANN), papers.carol_key, papers.carol, (), time.time())
     with tempfile.NamedTemporaryFile(dir=papers.folder, delete=False) as file:
-        file.write(smime.encrypt(raw, (reader,), gcm=False))
+        file.write(smime.encrypt(raw, (reader,)))
     way = (f"--sender={CAROL}", f"--recipient={ANN}", f"--mail={file.name}", f"--local={STRANGER}")
     return Load(sessions=10, count=COUNT, more=way)
 

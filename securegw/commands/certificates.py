@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from securegw.commands.actions import Actions, run_action
 from securegw.commands.arguments import address
 from securegw.commands.authority import make_root, renew_lists
-from securegw.commands.keyrows import SHORTEST_NAME, each_with_private, every_row, named, row, usable
+from securegw.commands.keyrows import SHORTEST_NAME, each_with_private, every_row, named, row, sealing, usable
 from securegw.commands.keytravel import add_export, add_import
 from securegw.commands.opening import Refusal, actor, master_key, told
 from securegw.commands.tables import moment, print_rows, print_tree
@@ -82,6 +82,8 @@ def show(store: Store, arguments: Namespace) -> int:
     values = row(rows[0], store.ask(each_with_private)) | {
         "issuer": read.issuer, "serial": format(read.serial, "x"), "key": read.key_kind, "authority": read.is_ca,
         "addresses": list(read.addresses),
+        "announced_at": moment(rows[0].announced_at) if rows[0].announced else None,
+        "sealed_with": sealing(rows[:1]) if read.may_encrypt else None,
         "may_encrypt_to": [{"address": each.address, **usable(store, each)} for each in rows if each.address],
     }
     print_tree(values, as_json=arguments.json)

@@ -15,7 +15,7 @@ import attrs
 
 from securegw.commands import arguments as words
 from securegw.commands.inspect import wire_form
-from securegw.commands.keyrows import judge_rows
+from securegw.commands.keyrows import judge_rows, sealing
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
 from securegw.flow.contents import Contents, cited, look_inside
@@ -49,8 +49,8 @@ class Known:
     may_sign: bool = True
     may_encrypt: bool = True
     opened_here: bool = False
-    usable: dict[str, frozenset[str]] = attrs.field(factory=dict)
     why: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    sealing: dict[str, Row] = attrs.field(factory=dict)
     mailboxes: dict[str, bool] = attrs.field(factory=dict)  # whether each is active
 
 
@@ -91,9 +91,17 @@ def run(arguments: Namespace) -> int:
     print(f"From {sender}, by {known.rules_name}; nothing was sent.")
     for each in rows:
         print(f"\n{each['recipient']} ({each['direction']})")
-        for line in [*each["would"], *(f"certificate {word}" for word in each["certificates"])]:
+        for line in [*each["would"], *(f"certificate {word}" for word in each["certificates"]), *sealed(each)]:
             print(f"  {printable(line)}")
     return 0
+
+
+def sealed(row: Row) -> list[str]:
+    """With what it would be encrypted, in a line."""
+    if row["sealing"] is None:
+        return []
+    keys = ", ".join(f"{name} by {way}" for name, way in row["sealing"]["keys"].items())
+    return [f"sealed with {row['sealing']['cipher']}; the key to {keys}"]
 
 
 def read_journey(arguments: Namespace) -> Journey:
@@ -150,7 +158,8 @@ def look_in_store(connection: Connection, journey: Journey, named: tuple[str, st
         read_rules(text, name), name,
         frozenset(domain.name for domain in domains.list_domains(connection)),
         user.may_sign if user else True, user.may_encrypt if user else True, is_opened_here(connection, journey),
-        {key: usable for key, (usable, _why) in judged.items()}, {key: why for key, (_usable, why) in judged.items()},
+        {key: why for key, (why, _sealing) in judged.items()},
+        {key: found for key, (_why, found) in judged.items() if found is not None},
         {mailbox.key: mailbox.active for mailbox in mailboxes.list_mailboxes(connection)},
     )
 
@@ -161,11 +170,12 @@ def is_opened_here(connection: Connection, journey: Journey) -> bool:
     return opened.any_known(connection, (*cited(journey.message), *inside.ids))
 
 
-def judge_keys(connection: Connection, address: Address, at: float) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Which methods the known certificates of an address allow, and a word on each certificate."""
+def judge_keys(connection: Connection, address: Address, at: float) -> tuple[tuple[str, ...], Row | None]:
+    """A word on each known certificate of an address, and with what a mail is sealed for those that may be used."""
     found = judge_rows(connection, address, at)
     why = tuple(f"{row.fingerprint[:16]}: {reason}" for row, _may, reason in found)
-    return frozenset({"smime"} if any(may for _row, may, _reason in found) else ()), why
+    usable = [row for row, may, _reason in found if may]
+    return why, sealing(usable) if usable else None
 
 
 def explain_one(journey: Journey, known: Known, recipient: Address) -> Row:
@@ -173,13 +183,15 @@ def explain_one(journey: Journey, known: Known, recipient: Address) -> Row:
     if recipient.key in known.mailboxes:
         would = "sealed into the archive mailbox" if known.mailboxes[recipient.key] else "refused: it is suspended"
         return {
-            "recipient": str(recipient), "direction": "archive", "would": [would], "certificates": [], "decision": None,
+            "recipient": str(recipient), "direction": "archive", "would": [would], "certificates": [], "sealing": None,
+            "decision": None,
         }
     direction = direction_of(ours=recipient.domain in known.domains, inside=from_user(journey, known))
     decision = decide_one(journey, known, recipient, direction)
     return {
         "recipient": str(recipient), "direction": direction,
         "would": explain(decision), "certificates": list(known.why.get(recipient.key, ())),
+        "sealing": known.sealing.get(recipient.key) if decision.method == "smime" else None,
         "decision": decision.as_dict(),
     }
 
@@ -196,7 +208,7 @@ def decide_one(journey: Journey, known: Known, recipient: Address, direction: Di
         journey.message, sender, from_user(journey, known), known.rules, known.may_sign, known.may_encrypt,
         contents_of(journey, known, direction),
     )
-    return case.decide(recipient, direction, known.usable.get(recipient.key, frozenset()))
+    return case.decide(recipient, direction, frozenset({"smime"} if recipient.key in known.sealing else ()))
 
 
 def contents_of(journey: Journey, known: Known, direction: Direction) -> Contents:

@@ -74,15 +74,15 @@ def run(arguments: Namespace) -> int:
 def convene(arguments: Namespace) -> Court:
     """Read the roots and keys that the command names."""
     roots = tuple(one.der for one in read_certificates(arguments.roots.read_bytes())) if arguments.roots else ()
-    keys = [pair(file, read_key_file(file, arguments.password_file)) for file in arguments.keys]
+    keys = [pair for file in arguments.keys for pair in pairs(file, read_key_file(file, arguments.password_file))]
     return Court(roots, tuple(keys), time.time() if arguments.at is None else arguments.at)
 
 
-def pair(file: Path, found: KeyFile) -> tuple[bytes, bytes]:
-    """The private key of a file and its certificate."""
+def pairs(file: Path, found: KeyFile) -> list[tuple[bytes, bytes]]:
+    """The private keys of a file, each with its certificate."""
     if found.private is None or not found.certificates:
         raise Refusal(f"{file}: to open mail takes a private key together with its certificate")
-    return found.private, found.certificates[0].der
+    return [(found.private, found.certificates[0].der), *((key, der) for der, key in found.more.items())]
 
 
 def report(file: Path, court: Court, password_file: Path | None) -> Row:
@@ -101,6 +101,11 @@ def key_report(found: KeyFile, court: Court) -> Row:
             "kind": kind_of(load_key(found.private)),
             "fits": found.certificates[0].fingerprint if found.certificates else None,
         }
+    if found.more:
+        values["more_private_keys"] = [
+            {"kind": kind_of(load_key(key)), "fits": read_certificate(der).fingerprint}
+            for der, key in found.more.items()
+        ]
     every = [one.der for one in found.certificates]
     values["certificates"] = [certificate_report(one, every, court) for one in found.certificates]
     return values
@@ -146,7 +151,7 @@ def mail_report(file: Path, content: bytes, court: Court) -> Row:
         },
         "signer": verdict.signer or None, "reasons": list(verdict.reasons),
         "parts": parts_of(opened.raw),
-        "signers": [signer_report(der, court) for der, _gcm in opened.certificates],
+        "signers": [signer_report(der, court) for der in opened.certificates],
     }
 
 

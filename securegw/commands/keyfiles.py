@@ -11,10 +11,11 @@ import attrs
 
 from securegw.commands.passwords import read_password
 from securegw.crypto.certificate import Certificate, read_certificates
-from securegw.crypto.keyfile import fits, read_pkcs12, read_private_key
+from securegw.crypto.keyfile import fits, pairs_in_pkcs12, read_pkcs12, read_private_key
 from securegw.mail.errors import BadKey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 DER = (b"\x30\x80", b"\x30\x81", b"\x30\x82", b"\x30\x83")  # a SEQUENCE of some length
@@ -23,11 +24,19 @@ Kind = Literal["certificate", "private key", "pkcs12"]
 
 @attrs.frozen
 class KeyFile:
-    """What a file holds: the private key's own certificate stands first."""
+    """What a file holds: the private key's own certificate stands first. ``more`` are keys of certificates behind it,
+    each under its certificate (DER)."""
 
     kind: Kind
     certificates: tuple[Certificate, ...]
     private: bytes | None = attrs.field(default=None, repr=False)
+    more: Mapping[bytes, bytes] = attrs.field(factory=dict, repr=False)
+
+    def key_of(self, certificate: Certificate) -> bytes | None:
+        """The private key of a certificate in the file, if that holds it."""
+        if self.certificates and certificate.der == self.certificates[0].der:
+            return self.private
+        return self.more.get(certificate.der)
 
     @property
     def chain(self) -> tuple[bytes, ...]:
@@ -92,4 +101,6 @@ def _pkcs12_or_key(content: bytes, password: str | None) -> KeyFile:
             return KeyFile("private key", (), read_private_key(content, password.encode() if password else None))
         except BadKey:
             raise problem from None
-    return KeyFile("pkcs12", (own, *others), private)
+    more = pairs_in_pkcs12(content, password)
+    del more[own.der]
+    return KeyFile("pkcs12", (own, *others), private, more)

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from securegw.commands.opening import Refusal
 from securegw.commands.tables import Row, moment
 from securegw.crypto.certificate import read_certificate
+from securegw.keys.keyring import suits
 from securegw.keys.trust import may_encrypt_to
 from securegw.mail.address import parse_path
 from securegw.store import keystore
@@ -21,7 +22,7 @@ from securegw.store.schema import TENANT
 from securegw.store.schema import held as held_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -64,7 +65,7 @@ def row(each: Held, private: Collection[int]) -> Row:
     """One row of the keystore as a row of a list."""
     return {
         "fingerprint": each.fingerprint, "address": each.address, "source": each.source, "trust": each.trust,
-        "private": each.id in private, "gcm": each.gcm, "not_before": moment(each.not_before),
+        "private": each.id in private, "announced": each.announced.split(), "not_before": moment(each.not_before),
         "not_after": moment(each.not_after), "created": moment(each.created),
         "subject": read_certificate(each.der).subject,
     }
@@ -74,6 +75,12 @@ def usable(store: Store, each: Held) -> Row:
     """Whether the gateway would encrypt with this certificate now, and why."""
     judged = store.ask(judge_rows, parse_path(each.address, utf8=True), time.time())
     return next({"good": good, "why": why} for row, good, why in judged if row.id == each.id)
+
+
+def sealing(rows: Sequence[Held]) -> Row:
+    """With what a mail is sealed for all of these certificates: the content cipher, and how the key gets to each."""
+    choice = suits(rows)
+    return {"cipher": choice.cipher, "keys": {row.fingerprint[:16]: choice.ways[row.der] for row in rows}}
 
 
 def judge_rows(connection: Connection, address: Address, at: float) -> list[tuple[Held, bool, str]]:

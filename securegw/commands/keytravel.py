@@ -59,8 +59,9 @@ def import_file(store: Store, arguments: Namespace) -> int:
     found = keyfiles.read_key_file(arguments.file, arguments.password_file)
     if not found.certificates:
         raise Refusal(f"{arguments.file}: holds no certificate, and a key alone is of no use here")
-    if found.private is not None:
-        check_own(store, found.certificates[0], arguments)
+    for each in found.certificates:
+        if found.key_of(each) is not None:
+            check_own(store, each, arguments)
     for new in list(rows_of(store, found, arguments)):
         event = told("key-imported", address=new.address, fingerprint=new.fingerprint, private=new.private is not None)
         store.change(event, keystore.add, new)
@@ -79,8 +80,8 @@ def check_own(store: Store, read: Certificate, arguments: Namespace) -> None:
 
 def rows_of(store: Store, found: KeyFile, arguments: Namespace) -> Iterator[Held]:
     """The rows that a key file becomes: one for each address, one for each authority."""
-    for number, read in enumerate(found.certificates):
-        private = found.private if number == 0 else None
+    for read in found.certificates:
+        private = found.key_of(read)
         believed = "trusted" if arguments.trust or private is not None else "unknown"
         names = [""] if read.is_ca else [each.key for each in addresses_of(read, arguments)]
         for name in names:

@@ -1,7 +1,8 @@
 """Judges a certificate: does it lead to a root that we trust, for this use, at this time?
 
 Not about whom it speaks for (``certificate.speaks_for``) and not about revocation, which needs the network.
-RFC 5280 6 by cryptography's verifier, with the uses of mail (RFC 8550 4.4).
+RFC 5280 6 by cryptography's verifier, with the uses of mail (RFC 8550 4.4); authorities with keys that it does not take
+are followed by ``other_authorities``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from securegw.crypto.certificate import (
     read_certificate,
 )
 from securegw.crypto.certified_addresses import beyond_constraints
+from securegw.crypto.other_authorities import follow
 from securegw.mail.errors import BadKey
 
 MOST_CHAIN = 50
@@ -101,13 +103,29 @@ def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes
     try:
         path = _verifier(roots, int(at)).verify(leaf, between).chain
     except VerificationError:
-        known = _leads_to(leaf, between, roots)
-        return Trust(False, "bad-chain" if known else "unknown-issuer")
+        return _follow_others(leaf, between, roots, at)
     except ODD:  # a certificate whose extensions cannot be parsed
         return Trust(False, "bad-chain")
     if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
         return Trust(False, "bad-chain")
-    return Trust(True, "good", tuple(one.public_bytes(serialization.Encoding.DER) for one in path[1:-1]))
+    return Trust(True, "good", _links(path))
+
+
+def _follow_others(
+    leaf: x509.Certificate, between: list[x509.Certificate], roots: tuple[bytes, ...], at: float
+) -> Trust:
+    """By authorities whose keys the verifier does not take; else why there is no way."""
+    if not _leads_to(leaf, between, roots):
+        return Trust(False, "unknown-issuer")
+    try:
+        way = follow(leaf, between, [load(root) for root in roots], at, DEPTH)
+    except ODD:
+        way = None
+    return Trust(False, "bad-chain") if way is None else Trust(True, "good", _links(way))
+
+
+def _links(way: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
+    return tuple(one.public_bytes(serialization.Encoding.DER) for one in way[1:-1])
 
 
 def _constrains(authority: x509.Certificate) -> bool:

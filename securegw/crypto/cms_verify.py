@@ -44,10 +44,6 @@ class Signature:
     signed_at: float | None = None
     announced: tuple[str, ...] = ()
 
-    @property
-    def gcm(self) -> bool:
-        return "aes-256-gcm" in self.announced
-
 
 @attrs.frozen
 class Signed:

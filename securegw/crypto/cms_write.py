@@ -9,7 +9,7 @@ everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 50
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import attrs
@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from securegw.crypto import der, oids
-from securegw.crypto.capabilities import announcement
-from securegw.crypto.certificate import KEPT, bound_to, load, public_key
+from securegw.crypto.capabilities import OAEP, announcement
+from securegw.crypto.certificate import KEPT, bound_to, load, public_key, read_certificate
+from securegw.crypto.choice import Choice, agreement_for, way_of_key
 from securegw.crypto.content_ciphers import Closed, close_cbc, close_gcm
 from securegw.crypto.identifiers import issuer_and_serial
 from securegw.crypto.key_agreement import agree
@@ -33,6 +34,7 @@ def attribute(kind: bytes, value: bytes) -> bytes:
 
 
 CONTENT_TYPE = attribute(oids.CONTENT_TYPE, oids.DATA)
+CBC, GCM = Choice("aes-256-cbc"), Choice("aes-256-gcm")
 
 
 @attrs.frozen
@@ -54,11 +56,17 @@ def _signer(certificate: bytes, chain: tuple[bytes, ...], scheme: Scheme) -> _Si
         certificates=der.tlv(0xA0, *sorted({certificate, *chain})),
         attributes=(
             CONTENT_TYPE,
-            attribute(oids.CAPABILITIES, announcement(certificate)),
+            attribute(oids.CAPABILITIES, announcement(_reader(certificate, chain))),
             attribute(oids.SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(by_hash))),
         ),
         scheme="pss" if bound_to(certificate) == "pss" else scheme,
     )
+
+
+def _reader(certificate: bytes, chain: Sequence[bytes]) -> bytes:
+    """To which certificate answers go: the signer's, or the one of his that goes along because his only signs."""
+    others = (one for one in chain if not read_certificate(one).is_ca and read_certificate(one).may_encrypt)
+    return certificate if read_certificate(certificate).may_encrypt else next(others, certificate)
 
 
 def sign(
@@ -122,17 +130,17 @@ def _hashed(digest: hashes.HashAlgorithm, content: bytes) -> bytes:
     return work.finalize()
 
 
-def encrypt_cbc(content: bytes, certificates: Sequence[bytes], oaep: Collection[bytes] = ()) -> bytes:
+def encrypt_cbc(content: bytes, certificates: Sequence[bytes], choice: Choice = CBC) -> bytes:
     """EnvelopedData with AES-256-CBC, which every S/MIME program opens."""
     closed = close_cbc(content)
-    version, recipients = _recipients(closed.key, certificates, oaep)
+    version, recipients = _recipients(closed.key, certificates, choice)
     return _content_info(oids.ENVELOPED_DATA, version, recipients, *_encrypted(closed))
 
 
-def encrypt_gcm(content: bytes, certificates: Sequence[bytes], oaep: Collection[bytes] = ()) -> bytes:
-    """AuthEnvelopedData with AES-256-GCM: a change on the way is noticed (RFC 5083, RFC 5084)."""
-    closed = close_gcm(content)
-    _version, recipients = _recipients(closed.key, certificates, oaep)
+def encrypt_gcm(content: bytes, certificates: Sequence[bytes], choice: Choice = GCM) -> bytes:
+    """AuthEnvelopedData with AES-GCM: a change on the way is noticed (RFC 5083, RFC 5084)."""
+    closed = close_gcm(content, 16 if choice.cipher == "aes-128-gcm" else 32)
+    _version, recipients = _recipients(closed.key, certificates, choice)
     return _content_info(
         oids.AUTH_ENVELOPED_DATA, der.integer(0), recipients, *_encrypted(closed), der.octets(closed.mac)
     )
@@ -146,19 +154,19 @@ def _encrypted(closed: Closed) -> tuple[bytes, ...]:
     return der.around(der.SEQUENCE, oids.DATA, closed.identifier, *der.around(0x80, *closed.text))
 
 
-def _recipients(key: bytes, certificates: Sequence[bytes], oaep: Collection[bytes]) -> tuple[bytes, bytes]:
+def _recipients(key: bytes, certificates: Sequence[bytes], choice: Choice) -> tuple[bytes, bytes]:
     """The version of EnvelopedData (RFC 5652 6.1) and the SET of RecipientInfo."""
     if not certificates:
         raise NoProtection(detail="no certificate to encrypt to")
-    infos = {one: _recipient_way(one, one in oaep)(key) for one in certificates}
+    infos = {one: _recipient_way(one, choice.ways.get(one, ""))(key) for one in certificates}
     agreed = any(info[0] == 0xA1 for info in infos.values())
     return der.integer(2 if agreed else 0), der.set_of(*infos.values())
 
 
 @lru_cache(maxsize=KEPT)
-def _recipient_way(certificate: bytes, oaep: bool) -> Callable[[bytes], bytes]:
-    """How the key for a content gets to the owner of a certificate."""
+def _recipient_way(certificate: bytes, way: str) -> Callable[[bytes], bytes]:
+    """How the key for a content gets to the owner of a certificate; the usual way where none was chosen."""
     public = public_key(certificate)
     if isinstance(public, rsa.RSAPublicKey):
-        return partial(transport, certificate, public, oaep=oaep or bound_to(certificate) == "oaep")
-    return partial(agree, certificate, public)
+        return partial(transport, certificate, public, oaep=way_of_key(certificate, (way,)) == OAEP)
+    return partial(agree, certificate, public, agreement_for(certificate, (way,)))

@@ -134,10 +134,12 @@ def close_cbc(content: bytes) -> Closed:
     return Closed(key, der.algorithm(oids.AES256_CBC, der.octets(iv)), text)
 
 
-def close_gcm(content: bytes) -> Closed:
-    key, nonce = os.urandom(KEY), os.urandom(NONCE)
+def close_gcm(content: bytes, length: int = KEY) -> Closed:
+    """``length`` is that of the key in bytes: 32 or 16."""
+    key, nonce = os.urandom(length), os.urandom(NONCE)
     # Not the one-shot form: that would hold the interpreter for the whole of a large mail.
-    cipher = Cipher(algorithms.AES256(key), modes.GCM(nonce)).encryptor()
+    cipher = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
     text = (cipher.update(content), cipher.finalize())
     parameters = der.sequence(der.octets(nonce), der.integer(TAG))
-    return Closed(key, der.algorithm(oids.AES256_GCM, parameters), text, cipher.tag)
+    kind = oids.AES256_GCM if length == KEY else oids.AES128_GCM
+    return Closed(key, der.algorithm(kind, parameters), text, cipher.tag)

@@ -24,7 +24,6 @@ from securegw.crypto.keyfile import PrivateKey
 from securegw.mail.errors import BadKey, NotExamined, SealBroken
 
 WRAPS: Mapping[bytes, int] = MappingProxyType({oids.AES128_WRAP: 16, oids.AES192_WRAP: 24, oids.AES256_WRAP: 32})
-WRAP_IDENTIFIER, WRAP_LENGTH = der.algorithm(oids.AES256_WRAP), 32
 _SHA1 = hashes.SHA1()  # noqa: S303 - only to derive a key, where collisions do not matter
 
 Derive = Callable[[bytes, bytes, int, bytes | None], bytes]
@@ -58,13 +57,30 @@ AGREEMENTS: Mapping[bytes, Derive] = MappingProxyType(
 )
 
 
+
+@attrs.frozen
+class Agreement:
+    """A way to agree on a key as it is written: how the key is derived, and the wrap of the content's key."""
+
+    derive: bytes
+    wrap: bytes = oids.AES256_WRAP
+
+    @property
+    def identifier(self) -> bytes:
+        return der.algorithm(self.derive, der.algorithm(self.wrap))
+
+
 @attrs.frozen
 class Curve:
-    """A family of curves: how a sender's key is made, written, read again, and used with the other half."""
+    """A family of curves: how a sender's key is made, written, read again, and used with the other half.
+
+    ``best`` derives a key as it fits the size of the curve, ``takes`` are all ways that we write for the family.
+    """
 
     private: type
     public: type
-    agreement: Callable[[Any], bytes]
+    best: Callable[[Any], bytes]
+    takes: tuple[bytes, ...]
     make: Callable[[Any], Any]
     key_identifier: bytes
     write: Callable[[Any], bytes]
@@ -72,6 +88,9 @@ class Curve:
     exchange: Callable[[Any, Any], bytes]
 
 
+# What is written; RFC 8418 2 has both for its two curves, RFC 5753 7 only the older one for the others.
+X963 = (oids.ECDH_SHA256, oids.ECDH_SHA384, oids.ECDH_SHA512)
+HKDFS = (oids.HKDF_SHA256, oids.HKDF_SHA384, oids.HKDF_SHA512)
 # The digest that fits the size of the curve (RFC 5753 8).
 BY_SIZE = ((256, oids.ECDH_SHA256), (384, oids.ECDH_SHA384), (521, oids.ECDH_SHA512))
 
@@ -94,6 +113,7 @@ CURVES = (
         ec.EllipticCurvePrivateKey,
         ec.EllipticCurvePublicKey,
         _fitting,
+        X963,
         lambda public: ec.generate_private_key(public.curve),
         # RFC 5753 3.1.1: the curve is that of the recipient's certificate and need not be named again.
         der.algorithm(oids.EC_KEY),
@@ -105,6 +125,7 @@ CURVES = (
         x25519.X25519PrivateKey,
         x25519.X25519PublicKey,
         lambda _: oids.HKDF_SHA256,
+        (*HKDFS, *X963),
         lambda _: x25519.X25519PrivateKey.generate(),
         der.algorithm(oids.X25519),
         _write_raw,
@@ -115,6 +136,7 @@ CURVES = (
         x448.X448PrivateKey,
         x448.X448PublicKey,
         lambda _: oids.HKDF_SHA512,
+        (*HKDFS, *X963),
         lambda _: x448.X448PrivateKey.generate(),
         der.algorithm(oids.X448),
         _write_raw,
@@ -124,32 +146,37 @@ CURVES = (
 )
 
 
-def agree(certificate: bytes, public: PublicKey, key: bytes) -> bytes:
+def agree(certificate: bytes, public: PublicKey, agreement: Agreement, key: bytes) -> bytes:
     """The RecipientInfo with a key pair for this mail alone (RFC 5753 3.1.1); raises BadKey for other kinds of key."""
     curve = _curve_of(public)
-    if curve is None:
-        raise BadKey(detail="this kind of key cannot be encrypted to")
-    once, agreement = curve.make(public), curve.agreement(public)
-    wrapping = agreed_key(curve.exchange(once, public), agreement, WRAP_IDENTIFIER, WRAP_LENGTH)
+    once, wrap = curve.make(public), der.algorithm(agreement.wrap)
+    wrapping = agreed_key(curve.exchange(once, public), agreement.derive, wrap, WRAPS[agreement.wrap])
     originator = der.tlv(0xA1, curve.key_identifier, der.tlv(der.BITS, b"\0", curve.write(once.public_key())))
     wrapped = der.octets(keywrap.aes_key_wrap(wrapping, key))
     return der.tlv(
         0xA1,
         der.integer(3),
         der.tlv(0xA0, originator),
-        der.algorithm(agreement, WRAP_IDENTIFIER),
+        agreement.identifier,
         der.sequence(der.sequence(issuer_and_serial(certificate), wrapped)),
     )
 
 
-def agreement_with(public: PublicKey) -> bytes | None:
-    """How a key is agreed on with the owner of this one; None if it does not agree."""
-    curve = _curve_of(public)
-    return der.algorithm(curve.agreement(public), WRAP_IDENTIFIER) if curve else None
+def default_agreement(public: PublicKey) -> Agreement:
+    """How a key is agreed on with an owner of this one of whom nothing is known; raises BadKey if it agrees on none."""
+    return Agreement(_curve_of(public).best(public))
 
 
-def _curve_of(public: PublicKey) -> Curve | None:
-    return next((one for one in CURVES if isinstance(public, one.public)), None)
+def takes(public: PublicKey, agreement: Agreement) -> bool:
+    """Whether a key can be agreed on with the owner of this one in this way."""
+    return agreement.derive in _curve_of(public).takes
+
+
+def _curve_of(public: PublicKey) -> Curve:
+    found = next((one for one in CURVES if isinstance(public, one.public)), None)
+    if found is None:
+        raise BadKey(detail="this kind of key cannot be encrypted to")
+    return found
 
 
 def agreed_key(shared: bytes, agreement: bytes, wrap: bytes, length: int, ukm: bytes | None = None) -> bytes:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from securegw.crypto.certificate import Certificate, load, public_key, read_certificate
+from securegw.crypto.key_bags import keys_in
 from securegw.mail.errors import BadKey
 
 SigningKey = (
@@ -71,6 +72,15 @@ def read_pkcs12(data: bytes, password: str | None) -> tuple[bytes, Certificate, 
     if not fits(key_der, der):
         raise BadKey("The private key in the PKCS #12 file does not belong to its certificate.")
     return key_der, read_certificate(der), tuple(read_certificate(one.public_bytes(DER)) for one in others)
+
+
+def pairs_in_pkcs12(data: bytes, password: str | None) -> dict[bytes, bytes]:
+    """All private keys of a file that ``read_pkcs12`` has read, each under its certificate (DER)."""
+    key, own, others = read_pkcs12(data, password)
+    found = {own.der: key}
+    for one in map(key_bytes, map(_usable, keys_in(data, password))):
+        found |= {each.der: one for each in others if fits(one, each.der)}
+    return found
 
 
 def write_pkcs12(key_der: bytes, der: bytes, chain: Sequence[bytes], *, name: str, password: str) -> bytes:

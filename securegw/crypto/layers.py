@@ -27,17 +27,18 @@ LAYERS = 5
 class Opened:
     """A mail as it is delivered, which layers were taken off or checked (outermost first), and the verdict.
 
-    ``certificates`` are (certificate, takes AES-GCM) of the author, to be kept for answers; how far they are trusted is
-    what ``verdict.trust`` says. ``links`` are authorities that lead from a trusted signer to his root. ``announced``
-    is what the author's program says that it opens, in the words of ``capabilities``.
+    ``certificates`` are the author's, to be kept for answers; how far they are trusted is what ``verdict.trust`` says.
+    ``links`` are authorities that lead from a trusted signer to his root. ``announced`` is what the author's program
+    says that it opens, in the words of ``capabilities``, and ``signed_at`` when he says that he has signed.
     """
 
     raw: bytes = attrs.field(repr=False)
     layers: tuple[str, ...] = ()
     verdict: Verdict = attrs.field(factory=Verdict)
-    certificates: tuple[tuple[bytes, bool], ...] = ()
+    certificates: tuple[bytes, ...] = ()
     links: tuple[bytes, ...] = ()
     announced: tuple[str, ...] = ()
+    signed_at: float | None = None
 
 
 def open(
@@ -168,7 +169,11 @@ class _Opening:
         else:
             self._stay(verdict, kind)
         self.result = attrs.evolve(
-            self.result, certificates=learnt.certificates, links=learnt.links, announced=learnt.announced
+            self.result,
+            certificates=learnt.certificates,
+            links=learnt.links,
+            announced=learnt.announced,
+            signed_at=learnt.signed_at,
         )
         return comes_off and packed
 

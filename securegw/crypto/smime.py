@@ -6,10 +6,11 @@ Not CMS itself (``cms_write``, ``cms_decrypt``, ``cms_verify``) and not the choi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from securegw.crypto import cms_write
+from securegw.crypto.choice import AUTHENTICATED, Choice
 from securegw.crypto.cms_parts import Kind, recognise
 from securegw.crypto.entity import base64_lines, canonical, cut
 from securegw.crypto.layers import LAYERS, Opened, open
@@ -17,7 +18,7 @@ from securegw.crypto.seven_bit import seven_bit
 from securegw.crypto.signatures import Scheme
 from securegw.mail.message import read
 
-__all__ = ["LAYERS", "Form", "Kind", "Opened", "Scheme", "encrypt", "open", "recognise", "sign"]
+__all__ = ["LAYERS", "Choice", "Form", "Kind", "Opened", "Scheme", "encrypt", "open", "recognise", "sign"]
 
 Form = Literal["detached", "opaque"]
 
@@ -61,17 +62,13 @@ def _beside(outer: bytes, entity: bytes, signature: bytes, micalg: str) -> bytes
     )
 
 
-def encrypt(
-    raw: bytes, certificates: Sequence[bytes], *, gcm: bool = False, oaep: Collection[bytes] = ()
-) -> bytes:
-    """The mail sealed for these certificates; ``gcm`` only if all of them are known to take AES-GCM.
-
-    ``oaep`` are those whose owners are known to open RSA-OAEP.
-    """
+def encrypt(raw: bytes, certificates: Sequence[bytes], choice: Choice = cms_write.CBC) -> bytes:
+    """The mail sealed for these certificates, as ``choice.choose`` found it best for their owners."""
     outer, entity = cut(read(raw))
-    seal = cms_write.encrypt_gcm if gcm else cms_write.encrypt_cbc
-    kind = b"authEnveloped-data" if gcm else b"enveloped-data"
-    return _inside(outer, seal(canonical(entity), certificates, oaep), kind)
+    authenticated = choice.cipher in AUTHENTICATED
+    seal = cms_write.encrypt_gcm if authenticated else cms_write.encrypt_cbc
+    kind = b"authEnveloped-data" if authenticated else b"enveloped-data"
+    return _inside(outer, seal(canonical(entity), certificates, choice), kind)
 
 
 def _inside(outer: bytes, cms: bytes, kind: bytes) -> bytes:

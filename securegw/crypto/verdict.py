@@ -48,12 +48,14 @@ class Verdict:
 
 @attrs.frozen
 class Learnt:
-    """A signer's verdict, and what may be kept for answers: (certificate, takes AES-GCM) of the author himself."""
+    """A signer's verdict, and what may be kept for answers: certificates of the author himself, what lies between them
+    and a root, what his program announced, and when he says that he signed."""
 
     verdict: Verdict
-    certificates: tuple[tuple[bytes, bool], ...] = ()
+    certificates: tuple[bytes, ...] = ()
     links: tuple[bytes, ...] = ()
     announced: tuple[str, ...] = ()
+    signed_at: float | None = None
 
 
 def weigh(signed: Signed, roots: Sequence[bytes], at: float, author: Address | None) -> Learnt:
@@ -100,7 +102,7 @@ def _weigh_one(
     if author is None or identity != "good" or verdict.trust == "bad":
         return Learnt(verdict)
     kept = tuple(_worth_keeping(certificate, chain, roots, at, author))
-    return Learnt(verdict, tuple((der, signature.gcm) for der in kept), trust.links, signature.announced)
+    return Learnt(verdict, kept, trust.links, signature.announced, signature.signed_at)
 
 
 def _judge_at(

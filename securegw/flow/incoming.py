@@ -251,7 +251,7 @@ class Incoming:
 
     def _was_learned(self, row: Held) -> bool:
         """Whether the very same was learned a moment ago: who writes often is not looked up each time."""
-        key = f"{row.address} {row.fingerprint} {row.trust} {row.gcm}"
+        key = f"{row.address} {row.fingerprint} {row.trust} {row.announced}"
         return self.learned.knows(key) or not self.learned.keep(key, True)
 
     async def _worked(self, raw: bytes, function: Callable[..., bytes], *arguments: object) -> bytes:

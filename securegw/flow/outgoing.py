@@ -220,7 +220,7 @@ class Outgoing:
         if way.decision.method in ("plain", "carrier"):
             return plan
         if way.decision.method == "smime" and way.usable.certificates:
-            return attrs.evolve(plan, certificates=way.usable.certificates, gcm=way.usable.gcm)
+            return attrs.evolve(plan, certificates=way.usable.certificates, choice=way.usable.choice)
         raise Later(detail=f"cannot protect by {way.decision.method}")
 
     async def _signing(self, accepted: Accepted, ways: list[Way], user: User | None) -> Signing | None:

@@ -41,7 +41,7 @@ class Plan:
     edits: Edits = Edits()
     signing: Signing | None = None
     certificates: tuple[bytes, ...] = ()
-    gcm: bool = False
+    choice: smime.Choice = smime.Choice()
     wrap: Callable[[bytes], bytes] | None = None
     at: float = 0.0
 
@@ -85,12 +85,13 @@ def _protect_one(
 ) -> Protected:
     content = _content(raw, plan, signed)
     if plan.certificates:
-        content = smime.encrypt(content, plan.certificates, gcm=plan.gcm)
+        content = smime.encrypt(content, plan.certificates, plan.choice)
     made = Protected(identity, content)
     return made if master is None else sealed(made, master)
 
 
 def sealed(made: Protected, master: MasterKey) -> Protected:
+    """The same with its body as the store keeps it."""
     return attrs.evolve(made, parts=tuple(master.seal_parts(BODY, made.identity, made.raw)))
 
 

@@ -15,6 +15,8 @@ from securegw.store import events, keystore
 
 QUARANTINED = "quarantined"
 MOST_QUARANTINED = 5  # of one address: a stranger can sign in a name as often as he likes
+DAY = 86400.0
+LONG_AGO = 1.0  # before every signature, and behind what was never announced
 LINK = ""  # authorities have no address in the keystore: a link of a chain, never its beginning
 
 if TYPE_CHECKING:
@@ -35,22 +37,30 @@ def learn(opened: Opened, author: Address | None, now: float) -> tuple[keystore.
         return ()
     trust = "unknown" if verdict.signed_ok else QUARANTINED
     rows = []
-    for der, gcm in opened.certificates:
+    for der in opened.certificates:
         read = read_certificate(der)
         if read.may_encrypt and speaks_for(read, author):
-            rows.append(_row(read, author.key, gcm, now, trust))
+            rows.append(_announcing(_row(read, author.key, now, trust), opened, now))
     links = opened.links if rows and verdict.signed_ok else ()
-    return (*rows, *(_row(read_certificate(der), LINK, False, now, "unknown") for der in links))
+    return (*rows, *(_row(read_certificate(der), LINK, now, "unknown") for der in links))
 
 
-def _row(read: Certificate, address: str, gcm: bool, now: float, trust: str) -> keystore.Held:
+def _announcing(row: keystore.Held, opened: Opened, now: float) -> keystore.Held:
+    """With what the signer's program announced; who does not say when he signed has said it before everybody else."""
+    if not opened.announced:
+        return row
+    return attrs.evolve(
+        row, announced=" ".join(opened.announced), announced_at=min(now, opened.signed_at or LONG_AGO)
+    )
+
+
+def _row(read: Certificate, address: str, now: float, trust: str) -> keystore.Held:
     return keystore.Held(
         address=address,
         der=read.der,
         fingerprint=read.fingerprint,
         source="harvested",
         trust=trust,
-        gcm=gcm,
         not_before=read.not_before,
         not_after=read.not_after,
         created=now,
@@ -69,7 +79,7 @@ def keep(connection: Connection, learned: tuple[str, keystore.Held]) -> None:
         if same.trust == QUARANTINED and row.trust == "unknown":  # somebody whom we trust stands behind it by now
             keystore.set_trust(connection, same.id, row.trust)
             _tell(connection, trace, row, "certificate-learned", len(known) - 1)
-        if row.gcm and not same.gcm:  # its owner has a better program by now
+        if _is_news(row, same):
             keystore.add(connection, row)
         return
     if row.address and row.trust != QUARANTINED and _is_suspicious(row, known):
@@ -79,6 +89,12 @@ def keep(connection: Connection, learned: tuple[str, keystore.Held]) -> None:
     keystore.add(connection, row)
     kind = "certificate-quarantined" if row.trust == QUARANTINED else "certificate-learned"
     _tell(connection, trace, row, kind, len(known))
+
+
+def _is_news(row: keystore.Held, same: keystore.Held) -> bool:
+    """Its owner has another program by now; that it is still the same one is written down once a day."""
+    later = row.announced_at - same.announced_at
+    return later > (DAY if row.announced == same.announced else 0.0)
 
 
 def _is_suspicious(row: keystore.Held, known: list[keystore.Held]) -> bool:

@@ -57,7 +57,6 @@ def held(
     trust: str,
     now: float,
     address: str = "",
-    gcm: bool = False,
 ) -> keystore.Held:
     """A certificate (and its private key, sealed) as the row that keeps it."""
     read = read_certificate(der)
@@ -69,7 +68,6 @@ def held(
         source=source,
         trust=trust,
         private=sealed,
-        gcm=gcm,
         not_before=read.not_before,
         not_after=read.not_after,
         created=now,
@@ -99,7 +97,7 @@ class Issuer:
 
     async def _issue(self, address: Address, name: str) -> keystore.Held:
         there = await self.workers.settle(self.database.read(keystore.with_private, address.key))
-        fresh = [row for row in there if row.not_after > self.now() and row.trust not in NEVER]
+        fresh = [row for row in there if row.not_after > self.now() and row.trust not in NEVER and _signs(row)]
         if fresh:
             return fresh[0]
         row = await self.workers.thread(self._make, await self._authority(), address, name)
@@ -128,3 +126,7 @@ class Issuer:
             crl_url=list_url(self.settings, ours.fingerprint),
         )
         return held(self.master, key, der, source="issued", trust="trusted", now=self.now(), address=address.key)
+
+
+def _signs(row: keystore.Held) -> bool:
+    return read_certificate(row.der).may_sign

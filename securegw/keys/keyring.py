@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from securegw.crypto.certificate import read_certificate
+from securegw.crypto.choice import Choice, choose
 from securegw.fresh import Fresh
 from securegw.keys.issue import PRIVATE_KEY, Signing
 from securegw.keys.trust import NEVER, chain_of, may_encrypt_to
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Usable:
-    """What can protect a mail for one recipient: certificates (DER) that may be used now, and whether all read GCM."""
+    """What can protect a mail for one recipient: certificates (DER) that may be used now, and how that suits all."""
 
     certificates: tuple[bytes, ...] = ()
-    gcm: bool = False
+    choice: Choice = Choice()
     reasons: tuple[str, ...] = ()
 
     @property
@@ -39,6 +41,11 @@ class Usable:
 
 
 ALL = ""
+
+
+def suits(rows: Iterable[keystore.Held]) -> Choice:
+    """How a mail is sealed for all of these certificates at once."""
+    return choose({row.der: row.announced.split() for row in rows})
 
 
 def _known(connection: Connection, address: str) -> tuple[bytes, ...]:
@@ -123,17 +130,22 @@ class Keyring:
             reasons.append(f"{row.fingerprint[:16]}: {reason}")
             if may:
                 good.append(row)
-        gcm = bool(good) and all(row.gcm for row in good)
-        return Usable(tuple(row.der for row in good), gcm, tuple(reasons))
+        return Usable(tuple(row.der for row in good), suits(good), tuple(reasons))
 
     async def _newest(self, rows: list[keystore.Held]) -> Signing | None:
+        """With a certificate that only signs goes the user's other one, so that he can be answered (RFC 8551 2.5.3)."""
         at = self.now()
         valid = [row for row in rows if row.not_before <= at <= row.not_after and row.trust not in NEVER]
-        if not valid:
+        signers = [row for row in valid if read_certificate(row.der).may_sign]
+        if not signers:
             return None
-        row = max(valid, key=lambda row: row.not_after)
+        row = max(signers, key=lambda row: row.not_after)
         authorities = await self.workers.settle(self.database.read(keystore.authorities))
-        return Signing(self._private(row), row.der, chain_of(row.der, authorities))
+        chain = chain_of(row.der, authorities)
+        if not read_certificate(row.der).may_encrypt:
+            readers = [other for other in valid if read_certificate(other.der).may_encrypt]
+            chain = (*(other.der for other in readers[:1]), *chain)
+        return Signing(self._private(row), row.der, chain)
 
     def _private(self, row: keystore.Held) -> bytes:
         assert row.private is not None

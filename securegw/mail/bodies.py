@@ -1,7 +1,7 @@
 """What a reader shows of a mail: its text, its HTML, the pictures in it, and all else as attachments.
 
-Not a judgement of safety: cleaning is done where it is shown. No part is left out but signatures. RFC 2046 5.1.4,
-RFC 2183 2, RFC 2387.
+Not a judgement of safety: cleaning is done where it is shown. No part is left out but signatures behind what they sign.
+RFC 2046 5.1.4, RFC 2183 2, RFC 2387.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class _Sorter:
         elif part.kind == "multipart/related" and not self._has_body():
             self._relate(part)
         else:
-            for child in part.children:
-                if part.kind != "multipart/signed" or child.kind not in _SIGNATURES:
+            for number, child in enumerate(part.children):
+                # The first one is what is signed, whatever it says; so nothing is left without anything to show.
+                if number == 0 or part.kind != "multipart/signed" or child.kind not in _SIGNATURES:
                     self.sort(child)
 
     def _has_body(self) -> bool:

@@ -30,8 +30,9 @@ class Held:
     """A certificate for one address; for an authority the address is empty.
 
     ``source`` is issued, imported, harvested or authority (ours, with its private key); ``trust`` is trusted, unknown,
-    quarantined (learned, and not used before somebody has decided), refused or revoked; ``gcm`` says that the owner's
-    program announced AES-GCM; ``private`` is sealed, and None in what is found without asking for it.
+    quarantined (learned, and not used before somebody has decided), refused or revoked; ``announced`` is what the
+    owner's program said last that it opens, words with spaces between them, and ``announced_at`` when it said so;
+    ``private`` is sealed, and None in what is found without asking for it.
     """
 
     address: str
@@ -43,7 +44,8 @@ class Held:
     not_after: float
     created: float
     private: bytes | None = None
-    gcm: bool = False
+    announced: str = ""
+    announced_at: float = 0.0
     tenant: int = TENANT
     id: int = 0
 
@@ -59,7 +61,11 @@ def with_private(conn: Connection, address: str, tenant: int = TENANT) -> list[H
 
 
 def add(conn: Connection, new: Held) -> int:
-    """Its number. One that is here already keeps its trust and source, and gains the private key and ``gcm``."""
+    """Its number. One that is here already keeps its trust and source, and gains the private key.
+
+    What its owner's program announced is replaced by what it announced later: an old mail that is sent once more
+    brings no weaker cipher back (RFC 8551 2.5.2).
+    """
     values = attrs.asdict(new) | {"address": new.address.lower()}
     del values["id"]
     same = {"whose": new.tenant, "of": values["address"], "print": new.fingerprint}
@@ -67,7 +73,12 @@ def add(conn: Connection, new: Held) -> int:
     keychanges.note(conn, values["address"], new.tenant)
     if row is None:
         return number_of(conn.execute(insert(_held), values))
-    gained = {"gcm": row.gcm or new.gcm, "private": new.private if row.private is None else row.private}
+    later = new if new.announced_at > row.announced_at else row
+    gained = {
+        "announced": later.announced,
+        "announced_at": later.announced_at,
+        "private": new.private if row.private is None else row.private,
+    }
     conn.execute(update(_held).where(_held.c.id == row.id).values(gained))
     return int(row.id)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from securegw.crypto.certificate import read_certificate
 from tests.commands.conftest import Run
 from tests.commands.keys_of_two import person, root, write_pem
 
@@ -108,6 +109,9 @@ def test_by_the_gateways_database(run: Run, config: Path, tmp_path: Path, mail: 
     run("keys", "import", write_pem(tmp_path / "root.pem", root()), "--trust", "--config", config)
     [bob] = explained(run, mail, "--config", config)["recipients"]
     assert bob["decision"]["method"] == "smime"
+    name = read_certificate(person(BOB).certificate).fingerprint[:16]
+    assert bob["sealing"] == {"cipher": "aes-256-cbc", "keys": {name: "rsa"}}
+    assert f"sealed with aes-256-cbc; the key to {name} by rsa" in run("explain", mail, "--config", config).out
 
 
 def test_a_user_who_may_not_encrypt(run: Run, config: Path, tmp_path: Path) -> None:

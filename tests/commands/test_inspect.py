@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from securegw.crypto import smime
+from securegw.crypto.choice import Choice
 from tests.commands.conftest import Run
 from tests.commands.keys_of_two import PASSWORD, person, root, write_p12, write_pem
 
@@ -115,7 +116,7 @@ def test_a_file_with_lf_line_ends_is_read_as_it_was_sent(run: Run, tmp_path: Pat
 
 
 def test_an_encrypted_mail_with_and_without_the_key(run: Run, tmp_path: Path) -> None:
-    file = file_of(tmp_path, smime.encrypt(MAIL, [person(ANN).certificate], gcm=True))
+    file = file_of(tmp_path, smime.encrypt(MAIL, [person(ANN).certificate], Choice("aes-256-gcm")))
     closed = inspected(run, file)
     assert (closed["protection"], closed["verdicts"]["encrypted"]) == ("encrypted", "failed")
     assert closed["reasons"]

@@ -76,6 +76,7 @@ def test_a_partner_is_usable_once_the_authority_is_trusted(run: Run, config: Pat
     fingerprint = imported(run, config, BOB)["fingerprint"]
     shown = json.loads(run("keys", "show", fingerprint[:8], "--json", "--config", config).out)
     assert shown["may_encrypt_to"] == [{"address": BOB, "good": True, "why": "good"}]
+    assert (shown["announced"], shown["announced_at"], shown["sealed_with"]["cipher"]) == ([], None, "aes-256-cbc")
     assert run("keys", "distrust", fingerprint, "--config", config).code == 0
     assert "refused by the administrator" in run("keys", "show", fingerprint, "--config", config).out
     again = run("keys", "import", tmp_path / "bob.pem", "--trust", "--config", config)

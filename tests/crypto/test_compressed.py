@@ -65,7 +65,7 @@ def test_inside_a_signature(ann: Person, authority: Authority, detached: bool) -
     found = opened(mail, root=authority)
     assert found.verdict.signed_ok and found.raw == HEADER + ENTITY
     assert found.layers == ("signed" if detached else "opaque", "compressed")
-    assert found.certificates == ((ann.der, True),)
+    assert found.certificates == (ann.der,)
     other = shapes.beside(der_, part(compressed(ENTITY.replace(b"fine", b"grim"))))
     bad = opened(other, root=authority)
     assert bad.raw == other and not bad.verdict.signed_ok

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from securegw.crypto import smime
 from securegw.crypto.authority import key_bytes, key_to_pem, to_pem
+from securegw.crypto.choice import CIPHERS, Choice, CipherName
 from securegw.mail.address import parse_address
 from securegw.mail.message import read
 from tests.crypto import der_shapes as shapes
@@ -93,15 +94,15 @@ def test_openssl_verifies_what_we_sign(
         verify(peer, signed.replace(b"fine", b"fins"), fails=True)
 
 
-@pytest.mark.parametrize("gcm", [False, True])
+@pytest.mark.parametrize("cipher", CIPHERS)
 @pytest.mark.parametrize("reader", [*KINDS, "oaep"])
 def test_openssl_opens_what_we_encrypt(
-    peer: Peer, people: dict[str, Person], bob: Person, mail: bytes, gcm: bool, reader: str
+    peer: Peer, people: dict[str, Person], bob: Person, mail: bytes, cipher: CipherName, reader: str
 ) -> None:
     """To all at once; each of them opens it."""
     person = bob if reader == "oaep" else people[reader]
     everybody = [bob.der, *(one.der for one in people.values())]
-    sealed = smime.encrypt(mail, everybody, gcm=gcm, oaep=[bob.der])
+    sealed = smime.encrypt(mail, everybody, Choice(cipher, {bob.der: "rsa-oaep"}))
     plain = peer.cms("-decrypt", "-recip", *peer.person(person), given=sealed)
     assert plain.startswith(b"Content-Type: text/plain; charset=utf-8\r\n")
     assert plain.endswith(b"From here on regards\r\n")
@@ -153,7 +154,7 @@ def test_curves_of_other_authorities(peer: Peer, authority: Authority, mail: byt
     person = Person("ann@inside.test", key_bytes(key), shapes.certificate(authority, spki, name, key_usage=0b10001000))
     signed = smime.sign(mail, person.key, person.der, [], NOW)
     verify(peer, signed)
-    sealed = smime.encrypt(signed, [person.der], gcm=True)
+    sealed = smime.encrypt(signed, [person.der], Choice("aes-256-gcm"))
     assert peer.cms("-decrypt", "-recip", *peer.person(person), given=sealed).count(b"blood") == 1
     assert smime.open(sealed, [person.pair], [authority.der], NOW, ANN).verdict.signed_ok
     theirs = peer.encrypt("-aes256", peer.person(person)[0])

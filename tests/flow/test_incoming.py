@@ -42,14 +42,14 @@ def test_a_signed_mail_is_marked_and_kept(world: World, carol: Person) -> None:
 def test_an_encrypted_answer_is_opened(world: World, carol: Person) -> None:
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
     ann = world.read(keystore.with_private, ANN)[0]
-    got = receive(world, smime.encrypt(carol.sign(MAIL), [ann.der], gcm=False))
+    got = receive(world, smime.encrypt(carol.sign(MAIL), [ann.der]))
     assert b"yes, at nine" in got
     assert b"[secure]" in got
     assert b"encrypted=opened; integrity=good; trust=good; identity=good" in got
 
 
 def test_what_cannot_be_opened_is_delivered_as_it_came_and_says_so(world: World, carol: Person) -> None:
-    sealed = smime.encrypt(MAIL, [carol.certificate], gcm=False)
+    sealed = smime.encrypt(MAIL, [carol.certificate])
     got = receive(world, sealed)
     assert b"encrypted=failed" in got
     assert got.endswith(sealed[sealed.index(b"\r\n\r\n") :])
@@ -139,7 +139,7 @@ def test_other_peoples_results_stay(world: World) -> None:
 def test_inner_headers_never_win(world: World, carol: Person) -> None:
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
     ann = world.read(keystore.with_private, ANN)[0]
-    sealed = smime.encrypt(MAIL, [ann.der], gcm=False).replace(b"Subject: answer", b"Subject: outer")
+    sealed = smime.encrypt(MAIL, [ann.der]).replace(b"Subject: answer", b"Subject: outer")
     got = receive(world, sealed)
     assert b"outer" in got
     assert b"Subject: answer" not in got

@@ -96,7 +96,7 @@ def test_threat_5_4_24_the_subject_of_an_inner_part_is_never_the_mails(world: Wo
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
     ann = world.read(keystore.with_private, ANN)[0]
     inner = MAIL.replace(b"Subject: answer", b"Subject: [signed OK] pay")
-    sealed = smime.encrypt(inner, [ann.der], gcm=False).replace(b"Subject: [signed OK] pay", b"Subject: outer")
+    sealed = smime.encrypt(inner, [ann.der]).replace(b"Subject: [signed OK] pay", b"Subject: outer")
     message = messages.read(receive(world, sealed))
     assert message.all("Subject") == ("[secure] outer",)
 
@@ -180,7 +180,7 @@ def test_what_was_opened_is_marked_even_where_no_mark_is_wanted(world: World, ca
     load(world, '[[rule]]\nname = "no marks"\nwhen = { direction = "incoming" }\nmark = false\ntag = false\n')
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
     ann = world.read(keystore.with_private, ANN)[0]
-    got = receive(world, smime.encrypt(MAIL, [ann.der], gcm=False))
+    got = receive(world, smime.encrypt(MAIL, [ann.der]))
     assert b"X-Securegw-Verdict" not in got
     assert proofs(world).any_opened(marks_in(got))
 

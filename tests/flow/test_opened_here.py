@@ -28,7 +28,7 @@ def delivered(world: World) -> bytes:
     """A mail that came encrypted, as it lies in Ann's mailbox."""
     world.send(ANN, "x@y.test", subject="[sign] makes Ann's key")
     ann = world.read(keystore.with_private, ANN)[0]
-    world.hand_in(CAROL, [ANN], smime.encrypt(MAIL, [ann.der], gcm=False), OUTSIDE)
+    world.hand_in(CAROL, [ANN], smime.encrypt(MAIL, [ann.der]), OUTSIDE)
     [mail] = world.sent_to(ANN)
     assert SECRET in mail.raw
     return mail.raw

@@ -9,13 +9,17 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
-from securegw.crypto import smime
+from securegw.crypto import authority, oids, smime
+from securegw.crypto.choice import choose
+from securegw.crypto.cms_parts import decoded
+from securegw.crypto.key_transport import OAEP_IDENTIFIER, PKCS1_IDENTIFIER
 from securegw.mail import message as messages
 from securegw.mail import mime
 from securegw.mail.bodies import bodies
 from securegw.store import desk, events, keystore, people
 from securegw.workers import InlineWorkers
-from tests.support.world import INSIDE, OUTSIDE, START, World, person
+from tests.support.world import INSIDE, OUTSIDE, START, Person, World, person
+from tests.support.world import authority as authority_of
 
 ANN, BOB, CAROL = "ann@inside.test", "bob@outside.test", "carol@partner.test"
 SECRET = "the secret of the letter"
@@ -73,6 +77,84 @@ def test_a_correspondent_with_a_certificate_gets_signed_and_encrypted_smime(worl
     assert SECRET.encode() in opened.raw
     assert opened.verdict.encrypted == "opened"
     assert opened.verdict.signed_ok, opened.verdict
+
+
+def announce(world: World, someone: Person, words: str) -> None:
+    """As if her program had said so in a signed mail."""
+    world.know(someone)
+    [row] = world.read(keystore.find, someone.address)
+    world.write(keystore.add, attrs.evolve(row, announced=words, announced_at=START))
+    world.later(2)
+
+
+@pytest.mark.parametrize(
+    ("words", "cipher", "way"),
+    [
+        ("", oids.AES256_CBC, PKCS1_IDENTIFIER),
+        ("aes-128-cbc 3des-cbc", oids.AES256_CBC, PKCS1_IDENTIFIER),
+        ("aes-256-gcm aes-128-gcm", oids.AES256_GCM, PKCS1_IDENTIFIER),
+        ("aes-128-gcm aes-256-cbc rsa-oaep", oids.AES128_GCM, OAEP_IDENTIFIER),
+        ("aes-256-cbc rsa-oaep", oids.AES256_CBC, OAEP_IDENTIFIER),
+    ],
+)
+def test_a_correspondent_gets_what_her_program_announced(world: World, words: str, cipher: bytes, way: bytes) -> None:
+    carol = person(CAROL)
+    announce(world, carol, words)
+    world.send(ANN, CAROL, SECRET, subject="[confidential] news")
+    [mail] = world.sent_to(CAROL)
+    cms = decoded(mail.message)
+    assert cipher in cms
+    assert [one for one in (PKCS1_IDENTIFIER, OAEP_IDENTIFIER) if one in cms] == [way]
+    kind = b"authEnveloped-data" if cipher in (oids.AES256_GCM, oids.AES128_GCM) else b"enveloped-data"
+    assert b"smime-type=" + kind + b";" in mail.raw
+    opened = smime.open(mail.raw, [(carol.key, carol.certificate)], (), START, world.author_of(ANN))
+    assert SECRET.encode() in opened.raw
+
+
+def test_what_one_recipient_cannot_open_costs_the_others_nothing(world: World) -> None:
+    """Each recipient has a mail of his own, so nobody gets a weaker cipher because of somebody else."""
+    dora = person("dora@partner.test")
+    announce(world, person(CAROL), "aes-256-gcm rsa-oaep")
+    announce(world, dora, "3des-cbc")
+    world.send(ANN, [CAROL, dora.address], SECRET, subject="[confidential] news")
+    assert oids.AES256_GCM in decoded(world.sent_to(CAROL)[0].message)
+    assert oids.AES256_CBC in decoded(world.sent_to(dora.address)[0].message)
+
+
+def test_several_certificates_of_one_recipient_get_one_cipher_and_each_its_way(world: World) -> None:
+    """One mail that is read by each of her programs."""
+    carol = person(CAROL)
+    announce(world, carol, "aes-256-gcm rsa-oaep")
+    key, der = authority.issue(
+        *authority_of("Partner CA"), address=CAROL, name="Carol", days=100, now=START, kind="p-256"
+    )
+    world.know(attrs.evolve(carol, key=key, certificate=der))
+    world.send(ANN, CAROL, SECRET, subject="[confidential] news")
+    [mail] = world.sent_to(CAROL)
+    cms = decoded(mail.message)
+    assert oids.AES256_CBC in cms and OAEP_IDENTIFIER in cms and oids.ECDH_SHA256 in cms
+    for pair in ((carol.key, carol.certificate), (key, der)):
+        assert SECRET.encode() in smime.open(mail.raw, [pair], (), START, None).raw
+
+
+def test_an_answer_by_what_we_announce_ourselves(world: World) -> None:
+    """Her program reads our list from our signature, and what it then writes is opened here."""
+    carol = person(CAROL)
+    world.know(carol)
+    world.send(ANN, CAROL, SECRET, subject="[confidential] news")
+    opened = smime.open(
+        world.sent_to(CAROL)[0].raw,
+        [(carol.key, carol.certificate)],
+        [row.der for row in world.roots()],
+        START,
+        world.author_of(ANN),
+    )
+    choice = choose({opened.certificates[0]: opened.announced})
+    assert choice.cipher == "aes-256-gcm"
+    answer = b"From: carol@partner.test\r\nSubject: Re\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nyes\r\n"
+    world.hand_in(CAROL, [ANN], smime.encrypt(carol.sign(answer), opened.certificates, choice), OUTSIDE)
+    [got] = world.sent_to(ANN)
+    assert got.raw.count(b"yes\r\n") == 1 and b"unauthenticated" not in got.raw
 
 
 def test_mixed_recipients_get_each_its_own(world: World) -> None:

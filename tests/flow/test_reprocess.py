@@ -28,7 +28,7 @@ def closed(world: World) -> bytes:
     """A mail for Ann, sealed for a key that is not here, as it was delivered."""
     carol = person(CAROL)
     world.trust(carol.root)
-    world.hand_in(CAROL, [ANN], smime.encrypt(carol.sign(MAIL), [person(ANN).certificate], gcm=False), OUTSIDE)
+    world.hand_in(CAROL, [ANN], smime.encrypt(carol.sign(MAIL), [person(ANN).certificate]), OUTSIDE)
     [mail] = world.sent_to(ANN)
     assert b"encrypted=failed" in mail.raw
     world.relay.taken.clear()

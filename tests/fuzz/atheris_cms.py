@@ -11,7 +11,7 @@ import contextlib
 import random
 from pathlib import Path
 
-from securegw.crypto import ber, smime
+from securegw.crypto import ber, oids, smime
 from securegw.crypto.capabilities import announcement
 from securegw.crypto.certificate import read_certificates
 from securegw.crypto.cms_compressed import decompress
@@ -62,6 +62,12 @@ def seeds() -> list[bytes]:
     ]
 
 
+def words() -> list[bytes]:
+    """The identifiers that we know, and how BER begins what has no length and ends it."""
+    known = (value for name, value in sorted(vars(oids).items()) if name.isupper() and isinstance(value, bytes))
+    return [*known, b"\x30\x80", b"\xa0\x80", b"\x24\x80", b"\0\0"]
+
+
 def try_one(data: bytes) -> None:
     """Whatever comes: an answer or one of our errors, and nothing that could not be delivered."""
     for work in (
@@ -100,7 +106,7 @@ def bent(source: random.Random, data: bytes) -> bytes:
 
 def main() -> None:
     good = seeds()
-    drive(try_one, lambda source: bent(source, source.choice(good)), good)
+    drive(try_one, lambda source: bent(source, source.choice(good)), good, words())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ atheris (it is optional) random mails made of the words of MIME take its place f
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from securegw.crypto.cms_parts import recognise
 from securegw.crypto.entity import canonical, cut, inside_out
@@ -18,6 +19,8 @@ from securegw.mail.mime import bodies, parse
 from tests.fuzz.driver import drive
 from tests.fuzz.test_message import assert_inside
 
+VECTORS = Path(__file__).parent.parent / "vectors"
+MOST = 4_096  # longer ones the fuzzer would cut off
 WORDS = (
     b"\r\n",
     b"\n",
@@ -74,5 +77,11 @@ def made(source: random.Random) -> bytes:
     return source.choice((b"\r\n", b"\n", b"")).join(lines)
 
 
+def seeds() -> list[bytes]:
+    """What mail programs write, as far as it is short."""
+    mails = (file.read_bytes().replace(b"\n", b"\r\n") for file in sorted(VECTORS.glob("*/*.eml")))
+    return [mail for mail in mails if len(mail) <= MOST]
+
+
 if __name__ == "__main__":
-    drive(try_one, made)
+    drive(try_one, made, seeds(), WORDS)

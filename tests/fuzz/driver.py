@@ -11,33 +11,44 @@ from pathlib import Path
 from typing import Any
 
 SEED = 20
+MADE = 60  # inputs of our own with which a guided run begins
 
 
 Try = Callable[[bytes], object]
 Make = Callable[[random.Random], bytes]
 
 
-def drive(try_one: Try, made: Make, seeds: Sequence[bytes] = ()) -> None:
-    """``try_one`` raises where something is wrong; ``made`` makes an input.
+def drive(try_one: Try, made: Make, seeds: Sequence[bytes] = (), words: Sequence[bytes] = ()) -> None:
+    """``try_one`` raises where something is wrong; ``made`` makes an input, ``words`` are those of its language.
 
     Arguments of the command: how many seconds (3), and the folder of the corpus, which also gets what was found.
     """
-    words = sys.argv[1:]
-    seconds = float(words[0]) if words else 3.0
+    given = sys.argv[1:]
+    seconds = float(given[0]) if given else 3.0
     try:
         import atheris  # type: ignore[import-not-found]
     except ImportError:
         print(f"atheris is not installed; {_at_random(try_one, made, seconds)} random inputs went well instead")
         return
-    place = Path(words[1] if len(words) > 1 else tempfile.mkdtemp())
+    place = Path(given[1] if len(given) > 1 else tempfile.mkdtemp())
     place.mkdir(exist_ok=True)
-    for number, seed in enumerate(seeds):
+    source = random.Random(SEED)
+    for number, seed in enumerate((*seeds, *(made(source) for _ in range(MADE)))):
         (place / f"seed-{number}").write_bytes(seed)
     atheris.instrument_all()
     guided: Any = lambda data: try_one(bytes(data))  # noqa: E731
-    bounds = (f"-max_total_time={int(seconds)}", f"-artifact_prefix={place}/", "-max_len=4096", "-timeout=10")
+    bounds = [f"-max_total_time={int(seconds)}", f"-artifact_prefix={place}/", "-max_len=4096", "-timeout=10"]
+    if words:
+        dictionary = place.with_suffix(".dict")
+        dictionary.write_text("".join(f'"{_escaped(word)}"\n' for word in words))
+        bounds.append(f"-dict={dictionary}")
     atheris.Setup([sys.argv[0], *bounds, str(place)], guided)
     atheris.Fuzz()
+
+
+def _escaped(word: bytes) -> str:
+    """A word as the dictionary of libFuzzer writes it."""
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 def _at_random(try_one: Try, made: Make, seconds: float) -> int:

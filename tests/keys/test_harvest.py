@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from securegw.crypto import authority, smime
+from securegw.crypto import authority, der, oids, smime
 from securegw.crypto.certificate import read_certificate
 from securegw.keys import harvest
 from securegw.keys.trust import may_encrypt_to
 from securegw.mail.address import parse_path
 from securegw.store import events, keystore
+from tests.crypto import der_shapes as shapes
 from tests.support.world import OUTSIDE, START, World, person
 
 CAROL = "carol@partner.test"
@@ -124,6 +125,64 @@ def test_a_bad_verdict_teaches_nothing() -> None:
     assert len(harvest.learn(good, parse_path(CAROL), START)) == 1
     assert harvest.learn(good, parse_path("eve@partner.test"), START) == ()
     assert harvest.learn(good, None, START) == ()
+
+
+def announcing(*kinds: bytes, at: float, address: str = CAROL) -> bytes:
+    """A signed mail of somebody whose program announces these ciphers."""
+    carol = person(address)
+    entity = b"Content-Type: text/plain\r\n\r\nhi\r\n"
+    info = shapes.signer_info(
+        carol.key,
+        carol.certificate,
+        *shapes.usual_attributes(entity),
+        shapes.attribute(oids.CAPABILITIES, der.sequence(*(der.algorithm(kind) for kind in kinds))),
+        shapes.attribute(oids.SIGNING_TIME, der.time(at)),
+    )
+    signed = shapes.signed_data(info, certificates=[carol.certificate])
+    return shapes.beside(signed, entity, header=f"From: {address}\r\nMIME-Version: 1.0\r\n".encode())
+
+
+def test_what_a_program_announces_is_kept_with_its_owners_certificate(world: World) -> None:
+    world.trust(person(CAROL).root)
+
+    def known() -> keystore.Held:
+        world.later(120)
+        [row] = world.read(keystore.find, CAROL)
+        return row
+
+    def arrives(*kinds: bytes, at: float) -> None:
+        world.hand_in(CAROL, ["ann@inside.test"], announcing(*kinds, at=at), OUTSIDE)
+
+    arrives(oids.DES3_CBC, oids.AES256_CBC, at=START - 5000)
+    assert known().announced == "3des-cbc aes-256-cbc"
+    arrives(oids.AES128_GCM, oids.AES256_CBC, at=START - 1000)
+    assert known().announced == "aes-128-gcm aes-256-cbc"
+    arrives(oids.DES3_CBC, at=START - 4000)  # an old mail, sent once more
+    assert known().announced == "aes-128-gcm aes-256-cbc"
+    arrives(oids.AES256_GCM, at=START - 900)
+    assert known() == attrs.evolve(known(), announced="aes-256-gcm", announced_at=START - 900)
+    arrives(at=START - 10)  # an empty list says nothing
+    assert known().announced == "aes-256-gcm"
+    arrives(oids.AES256_GCM, at=START - 1)  # the same once more is not written down each time
+    assert known().announced_at == START - 900
+
+
+def test_what_a_stranger_announces_for_somebody_else_changes_nothing(world: World) -> None:
+    world.know(person(CAROL))
+    mail = announcing(oids.AES128_GCM, at=START, address="eve@partner.test").replace(
+        b"From: eve@partner.test", b"From: carol@partner.test"
+    )
+    world.hand_in("eve@partner.test", ["ann@inside.test"], mail, OUTSIDE)
+    [row] = world.read(keystore.find, CAROL)
+    assert row.announced == ""
+
+
+def test_the_time_of_an_announcement_is_never_ahead(world: World) -> None:
+    """Who says that he signs tomorrow could else decide today what counts tomorrow."""
+    raw = announcing(oids.AES256_GCM, at=START + 3000)
+    opened = smime.open(raw, (), (person(CAROL).root,), START, parse_path(CAROL))
+    [row] = harvest.learn(opened, parse_path(CAROL), START)
+    assert (row.announced, row.announced_at) == ("aes-256-gcm", START)
 
 
 @pytest.mark.parametrize(

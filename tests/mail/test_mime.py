@@ -265,6 +265,7 @@ def test_bodies_with_the_related_part_inside_the_alternative() -> None:
         (multi("mixed", ATTACHED, leaf("text/plain")), True, False, ["application/pdf"]),
         (multi("signed", leaf("text/plain"), leaf("application/pkcs7-signature")), True, False, []),
         (multi("signed", ALTERNATIVE, ATTACHED), True, True, ["application/pdf"]),
+        (multi("signed", leaf("application/pkcs7-signature")), False, False, ["application/pkcs7-signature"]),
         (multi("related", PICTURE), False, False, ["image/png"]),
         (multi("mixed", ALTERNATIVE, ALTERNATIVE), True, True, ["text/plain", "text/html"]),
         (leaf("multipart/alternative; boundary=b"), False, False, ["multipart/alternative"]),

@@ -56,7 +56,7 @@ class Papers:
         return smime.sign(raw, self.key, self.certificate, (), time.time())
 
     def encrypt(self, raw: bytes) -> bytes:
-        return smime.encrypt(raw, (self.ann,), gcm=False)
+        return smime.encrypt(raw, (self.ann,))
 
 
 @attrs.frozen

@@ -45,9 +45,18 @@ def test_private_keys_are_found_only_when_asked_for(database: Database) -> None:
 
 def test_what_comes_again_does_not_change_what_was_decided(database: Database) -> None:
     [number] = add(database, held(trust="refused", source="imported"))
-    assert add(database, held(trust="trusted", source="harvested", gcm=True, private=b"key")) == [number]
+    assert add(database, held(trust="trusted", source="harvested", private=b"key")) == [number]
     [found] = database.read(keystore.with_private, "bob@outside.test").result()
-    assert (found.trust, found.source, found.gcm, found.private) == ("refused", "imported", True, b"key")
+    assert (found.trust, found.source, found.private) == ("refused", "imported", b"key")
+
+
+def test_what_was_announced_later_counts(database: Database) -> None:
+    """An old mail that comes once more, or comes late, brings no weaker cipher back."""
+    add(database, held())
+    for words, at in (("aes-256-cbc", NOW), ("aes-256-gcm rsa-oaep", NOW + 9), ("aes-128-cbc", NOW + 5), ("", 0.0)):
+        add(database, held(announced=words, announced_at=at))
+    [found] = database.read(keystore.find, "bob@outside.test").result()
+    assert (found.announced, found.announced_at) == ("aes-256-gcm rsa-oaep", NOW + 9)
 
 
 def test_a_private_key_is_not_replaced(database: Database) -> None:

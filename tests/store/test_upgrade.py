@@ -7,7 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select, text
 
-from securegw.store import domains, logins, queue, recipients, schema, settings
+from securegw.store import domains, keystore, logins, queue, recipients, schema, settings
 from securegw.store.database import Database
 from securegw.store.domains import Domain, Route
 from securegw.store.troubles import NewerSchema
@@ -73,6 +73,9 @@ FIRST_ROWS = (
     "INSERT INTO item (id, tenant, kind, state, direction, trace, message_id, sender, recipients, source, size,"
     " received, next_try, tries, note) VALUES ('00000000000000ab', 1, 'accepted', 'waiting', '', 't', '<1@x>',"
     " 'ann@inside.test', '[{\"address\": \"bob@outside.test\"}]', '{}', 6, 1, 0, 0, '')",
+    "INSERT INTO held (tenant, address, fingerprint, der, source, trust, gcm, not_before, not_after, created) VALUES"
+    " (1, 'bob@outside.test', 'f1', 'der', 'harvested', 'unknown', TRUE, 1, 2, 1),"
+    " (1, 'eve@outside.test', 'f2', 'der', 'harvested', 'unknown', FALSE, 1, 2, 1)",
     "INSERT INTO body (item, part, bytes) VALUES ('00000000000000ab', 0, 'sealed')",
 )
 
@@ -92,4 +95,6 @@ def test_a_database_of_the_first_schema_is_upgraded_with_its_rows(empty_url: str
     assert item.recipients == (queue.Recipient(BOB),)
     assert database.read(logins.list_logins).result() == []
     assert database.read(recipients.count).result() == 0
+    [bob], [eve] = (database.read(keystore.find, address).result() for address in (BOB, "eve@outside.test"))
+    assert (bob.announced, eve.announced) == ("aes-256-gcm", "")
     database.close()

@@ -238,7 +238,6 @@ class World:
             trust="trusted",
             now=START,
             address=parse_path(someone.address).key,
-            gcm=False,
         )
         self.write(keystore.add, row)
 

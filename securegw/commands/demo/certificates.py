@@ -11,6 +11,7 @@ from securegw.commands.demo.post import Mail, write
 from securegw.commands.demo.story import Scene, Step, check
 from securegw.crypto import smime
 from securegw.crypto.certificate import read_certificates
+from securegw.crypto.choice import choose
 from securegw.crypto.keyfile import read_private_key
 from securegw.crypto.smime import Opened
 from securegw.mail.address import parse_address
@@ -46,7 +47,7 @@ def encrypt(scene: Scene) -> Iterable[str]:
     check(opened.verdict.encrypted == "opened", f"Carol cannot open it: {opened.verdict.reasons}")
     check(b"marker-8102" in opened.raw, "Carol reads something else")
     check(opened.verdict.signed_ok, f"Ann's signature does not hold: {opened.verdict.reasons}")
-    scene.ann_certificate, scene.ann_reads_gcm = opened.certificates[0]
+    scene.ann_certificate, scene.ann_opens = opened.certificates[0], opened.announced
     yield f"{scene.carol.address} opens it with her key; signed by {opened.verdict.signer}"
 
 
@@ -55,7 +56,8 @@ def decrypt(scene: Scene) -> Iterable[str]:
     plain = _from_carol(
         scene, "Re: The contract", "All agreed: marker-8103.", thread="<contract@partner.test>"
     )
-    closed = smime.encrypt(_sign(scene.carol, plain), [scene.ann_certificate], gcm=scene.ann_reads_gcm)
+    suits = choose({scene.ann_certificate: scene.ann_opens})
+    closed = smime.encrypt(_sign(scene.carol, plain), [scene.ann_certificate], suits)
     check(b"marker-8103" not in closed, "Carol's program has not encrypted")
     scene.post.hand_over(scene.carol.address, scene.ann.address, closed)
     mail = scene.inboxes.wait(scene.ann, "Carol's answer", lambda mail: "marker-8103" in mail.text)

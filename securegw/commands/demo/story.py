@@ -34,7 +34,7 @@ class Scene:
     letter: Page | None = None
     thread: str = ""
     ann_certificate: bytes = b""
-    ann_reads_gcm: bool = False
+    ann_opens: tuple[str, ...] = ()
     archive: Archive | None = None
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from securegw.crypto import ber, der, oids, smime
 from securegw.crypto.authority import issue, key_to_pem, make_authority, to_pem
+from securegw.crypto.choice import Choice
 from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.identifiers import issuer_and_serial
 from tests.crypto.der_shapes import attribute, beside, cms_mail, compressed, in_pieces, signed_data, signer_info
@@ -229,7 +230,7 @@ def mails(people: dict[str, Person], root: Authority) -> dict[str, bytes]:
     rsa, reader = people["rsa"], people["reader"]
     plain = headers("securegw") + ENTITY
     triple = smime.sign(plain, rsa.key, rsa.der, [], AT)
-    triple = smime.encrypt(triple, [reader.der], gcm=True)
+    triple = smime.encrypt(triple, [reader.der], Choice("aes-256-gcm"))
     ed25519 = people["ed25519"]
     packed = cms_mail(compressed(ENTITY), header=b"")
     around, _ = sign(packed, rsa.key, rsa.der, [], AT)
@@ -247,7 +248,11 @@ def mails(people: dict[str, Person], root: Authority) -> dict[str, bytes]:
         "x25519-gcm": cms_mail(encrypt_gcm(ENTITY, [people["x25519"].der])),
         "x448-cbc": cms_mail(encrypt_cbc(ENTITY, [people["x448"].der])),
         "oaep-and-curves-gcm": cms_mail(
-            encrypt_gcm(ENTITY, [people[name].der for name in ("reader", "p384", "p521", "x25519")], [reader.der])
+            encrypt_gcm(
+                ENTITY,
+                [people[name].der for name in ("reader", "p384", "p521", "x25519")],
+                Choice("aes-256-gcm", {reader.der: "rsa-oaep"}),
+            )
         ),
         "triple-wrapped": smime.sign(triple, ed25519.key, ed25519.der, [], AT),
         "compressed": cms_mail(compressed(ENTITY)),
