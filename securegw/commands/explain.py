@@ -207,4 +207,5 @@ def contents_of(journey: Journey, known: Known, direction: Direction) -> Content
         return Contents()
     inside = look_inside(journey.message.raw, known.rules.patterns)
     found = inside.findings
-    return Contents(found.found, found.attachments, found.examined, known.opened_here)
+    told = (found.found, found.attachments, found.examined, found.unreadable, found.unlisted)
+    return Contents(*told, known.opened_here)

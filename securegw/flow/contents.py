@@ -56,6 +56,8 @@ class Contents:
     found: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
     examined: bool = True
+    unreadable: tuple[str, ...] = ()
+    unlisted: bool = False
     opened_here: bool = False
 
 
@@ -92,6 +94,8 @@ class Examiner:
             inside.findings.found,
             inside.findings.attachments,
             inside.findings.examined,
+            inside.findings.unreadable,
+            inside.findings.unlisted,
             "opened_here" in asked and await self._opened_here(message, inside),
         )
 

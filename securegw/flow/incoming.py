@@ -21,6 +21,7 @@ from securegw.flow.deciding import Case, copies, direction_of
 from securegw.flow.dressing import Dress, dressed
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
+from securegw.flow.quarantine import is_released
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.keys import harvest
@@ -155,7 +156,8 @@ class Incoming:
         rules = self.places.rules
         message = accepted.message if raw is accepted.raw else messages.read(raw)
         contents = await self.examiner.look(raw, message, rules, "internal" if inside else "incoming")
-        return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents)
+        released = is_released(accepted.item)
+        return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents, released=released)
 
     def _without_forgeries(self, accepted: Accepted) -> bytes:
         keywords = tuple(self.places.rules.keywords.texts.values())
@@ -283,16 +285,24 @@ def _is_sealed(method: Method, raw: bytes) -> bool:
 
 
 def _shared(treatment: Treatment) -> Treatment:
-    """Recipients with the very same bytes share one mail."""
+    """Recipients with the very same bytes share one mail, and so do those for whom it is held for the same reason."""
     kept: dict[bytes, Finished] = {}
+    held: dict[str, Finished] = {}
     alone: list[Finished] = []
     for finished in treatment.finished:
         first = kept.get(finished.raw)
-        if finished.entry.kind != "ready":
+        if finished.entry.state == "held":
+            why = repr(finished.entry.recipients[0].decision)
+            held[why] = _together(held[why], finished) if why in held else finished
+        elif finished.entry.kind != "ready":
             alone.append(finished)
         elif first is None or first.entry.sender != finished.entry.sender:
             kept[finished.raw] = finished
         else:
-            together = attrs.evolve(first.entry, recipients=first.entry.recipients + finished.entry.recipients)
-            kept[finished.raw] = Finished(together, first.raw)
-    return attrs.evolve(treatment, finished=(*kept.values(), *alone))
+            kept[finished.raw] = _together(first, finished)
+    return attrs.evolve(treatment, finished=(*kept.values(), *alone, *held.values()))
+
+
+def _together(first: Finished, second: Finished) -> Finished:
+    recipients = first.entry.recipients + second.entry.recipients
+    return Finished(attrs.evolve(first.entry, recipients=recipients), first.raw)

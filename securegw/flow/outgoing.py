@@ -16,6 +16,7 @@ from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case, copies
 from securegw.flow.history import decided, in_short
 from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
+from securegw.flow.quarantine import is_released
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.mail.address import Address, author, header_mailboxes
@@ -129,6 +130,7 @@ class Outgoing:
             may_sign=user is None or user.may_sign,
             may_encrypt=user is None or user.may_encrypt,
             contents=contents,
+            released=is_released(accepted.item),
         )
         ways = []
         for recipient in recipients:
@@ -149,8 +151,15 @@ class Outgoing:
         return self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
 
     def _hold(self, accepted: Accepted, ways: list[Way]) -> Treatment:
-        """Those that an administrator has to look at; released, they are decided anew."""
-        return self._kept(accepted, ways, state="held") if ways else Treatment()
+        """Those that an administrator has to look at, by the rule that wants it; released, they are decided anew."""
+        by_rule: dict[tuple[bool, str, str], list[Way]] = {}
+        for way in ways:
+            decision = way.decision
+            by_rule.setdefault((decision.quarantined, decision.rule, decision.sentence), []).append(way)
+        treatment = Treatment()
+        for together in by_rule.values():
+            treatment += self._kept(accepted, together, state="held")
+        return treatment
 
     def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
         identity = queue.new_id()

@@ -31,6 +31,7 @@ from securegw.flow.park import Park
 from securegw.flow.pickup import Pickup
 from securegw.flow.places import Places
 from securegw.flow.proofs import Proofs
+from securegw.flow.quarantine import Quarantine
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
 from securegw.flow.room import folder_of
@@ -76,6 +77,7 @@ class House:
     journey: Journey
     delivery: Delivery
     retention: Retention
+    quarantine: Quarantine
     pickup: Pickup
     health: Watch
     relay: Any
@@ -224,6 +226,15 @@ def furnish(
             workers=workers,
             now=now,
             hours=hours,
+        ),
+        Quarantine(
+            settings=settings.quarantine,
+            places=places,
+            notices=notices,
+            database=database,
+            workers=workers,
+            hours=hours,
+            now=now,
         ),
         Pickup(keys=mailbox_keys, claims=claims, database=database, workers=workers, clock=reactor),
         Watch(settings.health, _health_places(settings, database, claims, hours), database, workers, now),

@@ -35,7 +35,8 @@ _NO_TEXT = re.compile(r"<(?:style|script)\b.*?</(?:style|script)\s*>", re.IGNORE
 class Pattern:
     """One name of ``[patterns]``: its texts as one expression, a check of what was found, and how many it takes.
 
-    ``needs`` are texts of which one stands wherever the expression fits: to look for them costs far less.
+    ``needs`` are texts of which one stands wherever the expression fits: to look for them costs far less. ``files``
+    tells whether it is looked for in the texts of files too.
     """
 
     name: str
@@ -43,19 +44,27 @@ class Pattern:
     needs: tuple[str, ...] = ()
     check: str = ""
     least: int = 1
+    files: bool = True
 
 
 @attrs.frozen
 class Findings:
-    """What was found in one mail; ``examined`` is false if some of it could not be looked at."""
+    """What was found in one mail; ``examined`` is false if some of it could not be looked at, ``unreadable`` are files
+    whose text could not be read, ``unlisted`` says that an archive did not tell what is in it."""
 
     found: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
     examined: bool = True
+    unreadable: tuple[str, ...] = ()
+    unlisted: bool = False
 
 
-def read_pattern(name: str, texts: Sequence[object], check: object = "", least: object = 1) -> Pattern:
+def read_pattern(
+    name: str, texts: Sequence[object], check: object = "", least: object = 1, files: object = True
+) -> Pattern:
     """Raises ValueError with the problem."""
+    if not isinstance(files, bool):
+        raise ValueError("files is neither true nor false")
     if check not in ("", *CHECKS):
         raise ValueError(f"there is no check {check!r}; there are {', '.join(CHECKS)}")
     if isinstance(least, bool) or not isinstance(least, int) or not 1 <= least <= 1000:
@@ -63,7 +72,7 @@ def read_pattern(name: str, texts: Sequence[object], check: object = "", least: 
     pieces = [_piece(text) for text in texts]
     needs = tuple(longest_literal(str(text)) for text in texts)
     expression = re.compile("|".join(pieces), re.IGNORECASE)
-    return Pattern(name, expression, needs if all(needs) else (), str(check), least)
+    return Pattern(name, expression, needs if all(needs) else (), str(check), least, files)
 
 
 def _piece(text: object) -> str:
