@@ -2,7 +2,8 @@
 
 Taking the mail apart is done in a process and bounded there; what could not be done is told as "not examined", and
 then the rules do not let it pass as harmless. Whether something in a mail came sealed and was opened here is told by
-our mark in it or in a mail that it carries, or by the Message-IDs that it cites (threats 5.5.33).
+our mark in it or in a mail that it carries, by the Message-IDs that it cites, or by passages that are copied (threats
+5.5.33).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from securegw.policy.findings import Findings, Pattern, examine
 from securegw.store import opened
 
 if TYPE_CHECKING:
+    from securegw.flow.passages import Passages
     from securegw.mail.message import Message
     from securegw.policy.facts import Direction
     from securegw.policy.rules import Rules
@@ -78,13 +80,16 @@ class Inside:
 class Examiner:
     """Looks into mails, as far as the rules ask."""
 
-    def __init__(self, database: Database, workers: Work, proofs: Proofs) -> None:
+    def __init__(self, database: Database, workers: Work, proofs: Proofs, passages: Passages) -> None:
         self.database = database
         self.workers = workers
         self.proofs = proofs
+        self.passages = passages
 
-    async def look(self, raw: bytes, message: Message, rules: Rules, direction: Direction) -> Contents:
-        """Everything that these rules ask for in this direction."""
+    async def look(
+        self, raw: bytes, message: Message, rules: Rules, direction: Direction, sender: str = ""
+    ) -> Contents:
+        """Everything that these rules ask for in this direction; ``sender`` is one of ours who may have copied text."""
         asked = rules.asks.get(direction, frozenset()) & CONTENT
         if not asked:
             return Contents()
@@ -100,7 +105,7 @@ class Examiner:
             inside.findings.examined,
             inside.findings.unreadable,
             inside.findings.unlisted,
-            "opened_here" in asked and await self._opened_here(message, inside),
+            "opened_here" in asked and await self._opened_here(message, inside, sender),
         )
 
     async def _apart(self, raw: bytes, patterns: Sequence[Pattern], asked: frozenset[str]) -> Inside:
@@ -110,11 +115,14 @@ class Examiner:
             log.warn("a mail could not be examined: its worker was lost")
             return Inside(Findings(examined=False))
 
-    async def _opened_here(self, message: Message, inside: Inside) -> bool:
+    async def _opened_here(self, message: Message, inside: Inside, sender: str) -> bool:
         if self.proofs.any_opened(inside.marks):
             return True
         ids = (*cited(message), *inside.ids)
-        return bool(ids) and await self.workers.settle(self.database.read(opened.any_known, ids))
+        known = self.database.read(opened.any_known, ids) if ids else None
+        if known is not None and await self.workers.settle(known):
+            return True
+        return await self.passages.are_in(message.raw, sender)
 
 
 def cited(message: Message) -> list[str]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from securegw.flow.claims import Claims
     from securegw.flow.contents import Examiner
     from securegw.flow.notices import Notices
+    from securegw.flow.passages import Passages
     from securegw.flow.places import Places
     from securegw.flow.proofs import Proofs
     from securegw.flow.undecryptable import Undecryptable
@@ -75,6 +76,7 @@ class Incoming:
     claims: Claims
     examiner: Examiner
     proofs: Proofs
+    passages: Passages
     undecryptable: Undecryptable
     workers: Work
     master: MasterKey
@@ -132,7 +134,8 @@ class Incoming:
         row = queue.Recipient(str(user), decision=in_short(decision))
         finished = await self._finished(again, row, raw)
         entry = attrs.evolve(finished.entry, sender="")  # if it cannot be delivered, nobody outside hears of it
-        told = (*self._steps(again, sight, user), decided(again.item, [(user, decision)], self.now()))
+        steps = await self._steps(again, sight, user)
+        told = (*steps, decided(again.item, [(user, decision)], self.now()))
         return Treatment(finished=(Finished(entry, raw),), also=told)
 
     def _told(self, accepted: Accepted, asked: Address, sentence: str) -> Treatment:
@@ -176,7 +179,7 @@ class Incoming:
     async def _treat_one(
         self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision
     ) -> Treatment:
-        steps = self._steps(accepted, sight, recipient)
+        steps = await self._steps(accepted, sight, recipient)
         if decision.outcome != "send":
             return self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
         row = queue.Recipient(str(recipient), decision=in_short(decision))
@@ -235,7 +238,7 @@ class Incoming:
         assert method.open is not None, "what is recognised can be opened"
         return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by, known=known)
 
-    def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
+    async def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
         """What is written down of a mail: the verdict, what was learned, that it was opened, that it was not."""
         steps: list[Step] = []
         opened = sight.opened
@@ -247,7 +250,9 @@ class Incoming:
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
         if sight.verdict.encrypted == "opened" or accepted.door == "portal":
-            steps.append((openings.note, [openings.Seen((accepted.item.message_id,), self.now())]))
+            name = accepted.item.message_id
+            steps.append((openings.note, [openings.Seen((name,), self.now())]))
+            steps += await self.passages.noted(sight.raw, name or accepted.item.trace, recipient)
         return tuple(steps)
 
     def _was_learned(self, row: Held) -> bool:

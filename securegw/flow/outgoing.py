@@ -121,7 +121,9 @@ class Outgoing:
 
     async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
         keys = await self.keyring.usable(recipients)
-        contents = await self.examiner.look(accepted.raw, accepted.message, self.places.rules, "outgoing")
+        written_by = accepted.sender.key if user is not None and accepted.sender is not None else ""
+        rules = self.places.rules
+        contents = await self.examiner.look(accepted.raw, accepted.message, rules, "outgoing", written_by)
         case = Case(
             accepted.message,
             accepted.item.sender.lower(),

@@ -28,6 +28,7 @@ from securegw.flow.journey import Journey
 from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
+from securegw.flow.passages import Passages
 from securegw.flow.pickup import Pickup
 from securegw.flow.places import Places
 from securegw.flow.proofs import Proofs
@@ -147,7 +148,8 @@ def furnish(
         now=now,
     )
     proofs = Proofs(master)
-    examiner = Examiner(database, workers, proofs)
+    passages = Passages(database, workers, master, now, wanted=settings.retention.passages_days > 0)
+    examiner = Examiner(database, workers, proofs, passages)
     outgoing = Outgoing(
         places=places,
         keyring=keyring,
@@ -170,6 +172,7 @@ def furnish(
         claims=claims,
         examiner=examiner,
         proofs=proofs,
+        passages=passages,
         undecryptable=Undecryptable(database, workers, now),
         workers=workers,
         master=master,

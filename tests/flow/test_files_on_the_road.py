@@ -35,7 +35,7 @@ def test_s19_data_in_a_document_is_sealed(strict: World) -> None:
 
 
 def test_what_cannot_be_read_is_kept_for_the_administrator(world: World) -> None:
-    load(world, '[[rule]]\nname = "closed"\nwhen = { direction = "outgoing", unreadable = true }\nquarantine = "look"\n')
+    load(world, '[[rule]]\nname = "closed"\nwhen = { unreadable = true }\nquarantine = "look"\n')
     assert send(world, "a.zip", encrypted(zipped({"a.txt": "x"}))) == b""
     [(row, item)] = world.read(quarantine.list_kept)
     assert row.rule == "closed"

@@ -1,4 +1,4 @@
-"""Patterns in files: office documents, PDF and archives in a mail, and what a rule does about those that stay closed."""
+"""Patterns in files: office documents, PDF and archives in a mail, and what a rule does about closed ones."""
 
 from __future__ import annotations
 

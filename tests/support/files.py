@@ -55,7 +55,7 @@ def pptx(text: str) -> bytes:
 
 
 def odt(text: str) -> bytes:
-    content = f'<office:document-content xmlns:office="o" xmlns:text="t"><text:p>{text}</text:p></office:document-content>'
+    content = f'<o:document-content xmlns:o="o" xmlns:text="t"><text:p>{text}</text:p></o:document-content>'
     kind = "application/vnd.oasis.opendocument.text"
     return zipped({"mimetype": kind, "content.xml": content, "meta.xml": "<office:meta xmlns:office='o'/>"})
 
@@ -86,7 +86,9 @@ def _pdf_of(objects: list[bytes]) -> bytes:
     return whole + end % (size, table, size, len(whole))
 
 
-def with_file(name: str, content: bytes, *, sender: str, recipient: str, kind: str = "application/octet-stream") -> bytes:
+def with_file(
+    name: str, content: bytes, *, sender: str, recipient: str, kind: str = "application/octet-stream"
+) -> bytes:
     """A mail that carries one file."""
     coded = base64.encodebytes(content).replace(b"\n", b"\r\n")
     head = (
