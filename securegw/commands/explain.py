@@ -166,7 +166,7 @@ def look_in_store(connection: Connection, journey: Journey, named: tuple[str, st
 
 def is_opened_here(connection: Connection, journey: Journey) -> bool:
     """Whether the mail cites or carries one that the gateway has opened."""
-    inside = look_inside(journey.message.raw, ())
+    inside = look_inside(journey.message.raw, (), frozenset())
     return opened.any_known(connection, (*cited(journey.message), *inside.ids))
 
 
@@ -217,6 +217,7 @@ def contents_of(journey: Journey, known: Known, direction: Direction) -> Content
     asked = known.rules.asks.get(direction, frozenset()) & CONTENT
     if not asked:
         return Contents()
-    inside = look_inside(journey.message.raw, known.rules.patterns)
+    inside = look_inside(journey.message.raw, known.rules.patterns if "pattern" in asked else (), asked)
     found = inside.findings
-    return Contents(found.found, found.attachments, found.examined, known.opened_here)
+    told = (found.found, found.attachments, found.examined, found.unreadable, found.unlisted)
+    return Contents(*told, known.opened_here)

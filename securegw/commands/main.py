@@ -59,6 +59,7 @@ COMMANDS = (
     Command("pgpkeys", "pgpkeys", "List, import and remove OpenPGP public keys, which the keyserver hands out."),
     Command("rules", "rules", "Check, load, show and roll back the rules."),
     Command("queue", "queue", "List, show, hold, release, retry and delete waiting mail."),
+    Command("quarantine", "quarantine", "List, show, release, return and delete what a rule keeps for you."),
     Command("history", "history", "Print what happened to a mail or an address."),
     Command("health", "health", "Say how the gateway stands, as a monitoring plugin does."),
     Command("explain", "explain", "Say what would happen to a mail, without doing it."),

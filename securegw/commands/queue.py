@@ -15,7 +15,7 @@ from securegw.commands.actions import Actions, run_action
 from securegw.commands.arguments import address, domain_name, span
 from securegw.commands.opening import Refusal, told
 from securegw.commands.tables import Row, moment, print_json, print_rows, print_tree
-from securegw.store import desk
+from securegw.store import desk, quarantine
 from securegw.store.items import Chosen
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ def change_named(store: Store, change: Change, ids: Iterable[str]) -> list[Item]
     wrong = [item for item in items if item.state not in change.states]
     if wrong:
         raise Refusal("; ".join(f"{item.id} is {item.state}" for item in wrong) + f": nothing to {change.name}")
+    if change.name == "release" and (kept := store.ask(quarantine.which, [item.id for item in items])):
+        raise Refusal(*(f"{id} is in quarantine; look at it, then: securegw quarantine release {id}" for id in kept))
     change_together(store, change, items)
     return items
 
@@ -185,6 +187,9 @@ def change_named(store: Store, change: Change, ids: Iterable[str]) -> list[Item]
 def change_some(store: Store, change: Change, wanted: Wanted) -> list[Item]:
     """All that are meant and still there, many in one transaction; what goes on meanwhile is left alone."""
     waiting = [item for item in every_item(store, wanted) if item.state in change.states]
+    if change.name == "release":
+        kept = store.ask(quarantine.which, [item.id for item in waiting])
+        waiting = [item for item in waiting if item.id not in kept]
     done: list[Item] = []
     for at in range(0, len(waiting), PAGE):
         some = waiting[at : at + PAGE]

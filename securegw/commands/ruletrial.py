@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 MAILS_MOST = 100_000
 # What a reader would notice if it changed; the reason by itself is no change.
 COMPARED = ("outcome", "method", "methods", "sign", "mark", "tag", "subject", "strip_fields")
-SAID = ("banner", "signature", "otherwise")
+SAID = ("banner", "signature", "otherwise", "quarantine", "copy")
 
 
 def add_try(parser: ArgumentParser) -> None:

@@ -2,7 +2,8 @@
 
 Taking the mail apart is done in a process and bounded there; what could not be done is told as "not examined", and
 then the rules do not let it pass as harmless. Whether something in a mail came sealed and was opened here is told by
-our mark in it or in a mail that it carries, or by the Message-IDs that it cites (threats 5.5.33).
+our mark in it or in a mail that it carries, by the Message-IDs that it cites, or by passages that are copied (threats
+5.5.33).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import attrs
 import txaio
 
 from securegw.flow.proofs import Proofs, marks_in
+from securegw.mail.archives import Allowance, files_in, is_zip
 from securegw.mail.errors import HeaderTooLarge, NotExamined, WorkerLost
 from securegw.mail.mime import Part, parse
 from securegw.policy.conditions import CONTENT
@@ -22,6 +24,7 @@ from securegw.policy.findings import Findings, Pattern, examine
 from securegw.store import opened
 
 if TYPE_CHECKING:
+    from securegw.flow.passages import Passages
     from securegw.mail.message import Message
     from securegw.policy.facts import Direction
     from securegw.policy.rules import Rules
@@ -43,7 +46,10 @@ _MAIL_KINDS = ("message/", "application/vnd.ms-outlook", "application/ms-tnef", 
 # Where the header of a part may be, and what of it tells that the part is a mail. Short texts are slow to find in large
 # mails, and these three are not short.
 _PART_FIELDS = (b"\nContent-", b"\ncontent-", b"\nCONTENT-")
-_HINT = re.compile(rb"(?i)message/|application/(?:vnd\.ms-outlook|ms-tnef|mbox)|\.(?:eml|msg|mht|mbox)\b|winmail\.dat")
+_HINT = re.compile(
+    rb"(?i)message/|application/(?:vnd\.ms-outlook|ms-tnef|mbox|zip\b|x-zip)|\.(?:eml|msg|mht|mbox|zipx?)\b|winmail\.dat"
+)
+_MAIL_BEGINS = re.compile(rb"(?i)(?:[a-z][a-z0-9-]{0,60}:[^\n]{0,2000}\r?\n(?:[ \t][^\n]{0,2000}\r?\n){0,20}){3}")
 FIELD_MOST = 1000
 FIELDS_MOST = 4000
 INLINE = 1 << 20  # a larger mail is looked through in a thread
@@ -56,6 +62,8 @@ class Contents:
     found: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
     examined: bool = True
+    unreadable: tuple[str, ...] = ()
+    unlisted: bool = False
     opened_here: bool = False
 
 
@@ -72,13 +80,16 @@ class Inside:
 class Examiner:
     """Looks into mails, as far as the rules ask."""
 
-    def __init__(self, database: Database, workers: Work, proofs: Proofs) -> None:
+    def __init__(self, database: Database, workers: Work, proofs: Proofs, passages: Passages) -> None:
         self.database = database
         self.workers = workers
         self.proofs = proofs
+        self.passages = passages
 
-    async def look(self, raw: bytes, message: Message, rules: Rules, direction: Direction) -> Contents:
-        """Everything that these rules ask for in this direction."""
+    async def look(
+        self, raw: bytes, message: Message, rules: Rules, direction: Direction, sender: str = ""
+    ) -> Contents:
+        """Everything that these rules ask for in this direction; ``sender`` is one of ours who may have copied text."""
         asked = rules.asks.get(direction, frozenset()) & CONTENT
         if not asked:
             return Contents()
@@ -86,27 +97,32 @@ class Examiner:
         if "opened_here" in asked:
             inside = skim(message) if len(raw) <= INLINE else await self.workers.thread(skim, message)
         if inside.carries_a_mail or asked - {"opened_here", "examined"}:
-            apart = await self._apart(raw, rules.patterns if "pattern" in asked else ())
+            apart = await self._apart(raw, rules.patterns if "pattern" in asked else (), asked)
             inside = attrs.evolve(apart, marks=(*inside.marks, *apart.marks))
         return Contents(
             inside.findings.found,
             inside.findings.attachments,
             inside.findings.examined,
-            "opened_here" in asked and await self._opened_here(message, inside),
+            inside.findings.unreadable,
+            inside.findings.unlisted,
+            "opened_here" in asked and await self._opened_here(message, inside, sender),
         )
 
-    async def _apart(self, raw: bytes, patterns: Sequence[Pattern]) -> Inside:
+    async def _apart(self, raw: bytes, patterns: Sequence[Pattern], asked: frozenset[str]) -> Inside:
         try:
-            return await self.workers.process(look_inside, raw, patterns)
+            return await self.workers.process(look_inside, raw, patterns, asked)
         except WorkerLost:
             log.warn("a mail could not be examined: its worker was lost")
             return Inside(Findings(examined=False))
 
-    async def _opened_here(self, message: Message, inside: Inside) -> bool:
+    async def _opened_here(self, message: Message, inside: Inside, sender: str) -> bool:
         if self.proofs.any_opened(inside.marks):
             return True
         ids = (*cited(message), *inside.ids)
-        return bool(ids) and await self.workers.settle(self.database.read(opened.any_known, ids))
+        known = self.database.read(opened.any_known, ids) if ids else None
+        if known is not None and await self.workers.settle(known):
+            return True
+        return await self.passages.are_in(message.raw, sender)
 
 
 def cited(message: Message) -> list[str]:
@@ -144,19 +160,19 @@ def _may_carry_a_mail(raw: bytes) -> bool:
     return False
 
 
-def look_inside(raw: bytes, patterns: Sequence[Pattern]) -> Inside:
+def look_inside(raw: bytes, patterns: Sequence[Pattern], asked: frozenset[str] = CONTENT) -> Inside:
     """For a process: the findings, and the marks and Message-IDs of mails that this one carries."""
-    findings = examine(raw, patterns)
+    findings = examine(raw, patterns, names="attachment" in asked, files="unreadable" in asked)
     marks: list[str] = []
     ids: list[str] = []
     try:
-        _carried(parse(raw), marks, ids, DEPTH)
+        _carried(parse(raw), marks, ids, DEPTH, Allowance())
     except (NotExamined, HeaderTooLarge):
         findings = attrs.evolve(findings, examined=False)
     return Inside(findings, tuple(marks[:MOST_IDS]), tuple(ids[:MOST_IDS]))
 
 
-def _carried(top: Part, marks: list[str], ids: list[str], depth: int) -> None:
+def _carried(top: Part, marks: list[str], ids: list[str], depth: int, allowance: Allowance) -> None:
     stack = [top]
     while stack:
         part = stack.pop()
@@ -164,21 +180,28 @@ def _carried(top: Part, marks: list[str], ids: list[str], depth: int) -> None:
         if part.kind in ("message/rfc822", "message/global") and part.children:
             ids += cited(part.children[0].message)
             ids += _ID.findall(part.children[0].first("Message-ID") or "")
-        elif _is_mail_file(part):
-            _in_file(part.content(), marks, ids, depth)
+        elif not part.children and (_is_mail(part.filename or "") or part.kind.startswith(_MAIL_KINDS)):
+            _in_file(part.content(), marks, ids, depth, allowance)
+        elif not part.children and is_zip(content := part.content()):
+            _in_archive(part.filename or "", content, marks, ids, depth, allowance)
 
 
-def _is_mail_file(part: Part) -> bool:
-    if part.children:
-        return False
-    name = (part.filename or "").lower()
-    return name.endswith(_MAIL_FILE) or part.kind.startswith(_MAIL_KINDS)
+def _is_mail(name: str) -> bool:
+    return name.lower().endswith(_MAIL_FILE)
 
 
-def _in_file(content: bytes, marks: list[str], ids: list[str], depth: int) -> None:
+def _in_archive(name: str, content: bytes, marks: list[str], ids: list[str], depth: int, allowance: Allowance) -> None:
+    """Mails in a ZIP file, by their names or by how they begin. What it does not let us read carries nothing, as far
+    as it can be told: a condition of the rules says so, ``unreadable``."""
+    for file in files_in(name, content, allowance):
+        if file.content is not None and (_is_mail(file.name) or _MAIL_BEGINS.match(file.content)):
+            _in_file(file.content, marks, ids, depth, allowance)
+
+
+def _in_file(content: bytes, marks: list[str], ids: list[str], depth: int, allowance: Allowance) -> None:
     """A mail as a file: of Outlook's kinds too, which write texts with a zero behind each letter."""
     narrow = content.replace(b"\0", b"") if b"\0" in content else content
     marks += marks_in(narrow)
     ids += [found.decode("utf-8", "replace") for found in _ID_FIELD.findall(narrow)[:MOST_IDS]]
     if depth > 0 and narrow is content and _may_carry_a_mail(b"\n" + content):
-        _carried(parse(content), marks, ids, depth - 1)
+        _carried(parse(content), marks, ids, depth - 1, allowance)

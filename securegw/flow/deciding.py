@@ -30,7 +30,7 @@ NOTHING_ASKED = Contents()
 @attrs.frozen(slots=False)
 class Case:
     """One mail before the rules: ``sender`` is the envelope's (empty: nobody), ``inside`` says that a user of ours
-    sends it, and the rights are that user's."""
+    sends it, and the rights are that user's; ``released``: an administrator has let it out of quarantine."""
 
     message: Message
     sender: str
@@ -39,6 +39,7 @@ class Case:
     may_sign: bool = True
     may_encrypt: bool = True
     contents: Contents = NOTHING_ASKED
+    released: bool = False
 
     @cached_property
     def _facts(self) -> Facts:
@@ -53,6 +54,8 @@ class Case:
             may_encrypt=self.may_encrypt,
             usable=None,
         )
+        if self.released:
+            facts = attrs.evolve(facts, released=True)
         if self.contents == NOTHING_ASKED:
             return facts
         return attrs.evolve(facts, **attrs.asdict(self.contents, recurse=False))

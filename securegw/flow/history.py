@@ -35,7 +35,12 @@ def decided(item: Item, decisions: Iterable[tuple[Address, Decision]], now: floa
 def in_short(decision: Decision) -> dict[str, object]:
     """What rows and events keep of a decision: what was done, by which rule and why."""
     names = ("outcome", "method", "sign", "reason", "rule")
-    return {name: getattr(decision, name) for name in names}
+    short: dict[str, object] = {name: getattr(decision, name) for name in names}
+    if decision.found:
+        short["found"] = list(decision.found)
+    if decision.quarantined:
+        short["quarantine"] = True
+    return short
 
 
 def judged(item: Item, opened: Opened, recipient: Address, now: float) -> Step:

@@ -21,6 +21,7 @@ from securegw.flow.deciding import Case, copies, direction_of
 from securegw.flow.dressing import Dress, dressed
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
+from securegw.flow.quarantine import is_released
 from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.ids import new_id
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from securegw.flow.claims import Claims
     from securegw.flow.contents import Examiner
     from securegw.flow.notices import Notices
+    from securegw.flow.passages import Passages
     from securegw.flow.places import Places
     from securegw.flow.proofs import Proofs
     from securegw.flow.undecryptable import Undecryptable
@@ -75,6 +77,7 @@ class Incoming:
     claims: Claims
     examiner: Examiner
     proofs: Proofs
+    passages: Passages
     undecryptable: Undecryptable
     workers: Work
     master: MasterKey
@@ -132,7 +135,8 @@ class Incoming:
         row = queue.Recipient(str(user), decision=in_short(decision))
         finished = await self._finished(again, row, raw)
         entry = attrs.evolve(finished.entry, sender="")  # if it cannot be delivered, nobody outside hears of it
-        told = (*self._steps(again, sight, user), decided(again.item, [(user, decision)], self.now()))
+        steps = await self._steps(again, sight, user)
+        told = (*steps, decided(again.item, [(user, decision)], self.now()))
         return Treatment(finished=(Finished(entry, raw),), also=told)
 
     def _told(self, accepted: Accepted, asked: Address, sentence: str) -> Treatment:
@@ -156,7 +160,8 @@ class Incoming:
         rules = self.places.rules
         message = accepted.message if raw is accepted.raw else messages.read(raw)
         contents = await self.examiner.look(raw, message, rules, "internal" if inside else "incoming")
-        return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents)
+        released = is_released(accepted.item)
+        return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents, released=released)
 
     def _without_forgeries(self, accepted: Accepted) -> bytes:
         keywords = tuple(self.places.rules.keywords.texts.values())
@@ -175,7 +180,7 @@ class Incoming:
     async def _treat_one(
         self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision
     ) -> Treatment:
-        steps = self._steps(accepted, sight, recipient)
+        steps = await self._steps(accepted, sight, recipient)
         if decision.outcome != "send":
             return self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
         row = queue.Recipient(str(recipient), decision=in_short(decision))
@@ -234,7 +239,7 @@ class Incoming:
         assert method.open is not None, "what is recognised can be opened"
         return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by, known=known)
 
-    def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
+    async def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
         """What is written down of a mail: the verdict, what was learned, that it was opened, that it was not."""
         steps: list[Step] = []
         opened = sight.opened
@@ -246,7 +251,9 @@ class Incoming:
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
         if sight.verdict.encrypted == "opened" or accepted.door == "portal":
-            steps.append((openings.note, [openings.Seen((accepted.item.message_id,), self.now())]))
+            name = accepted.item.message_id
+            steps.append((openings.note, [openings.Seen((name,), self.now())]))
+            steps += await self.passages.noted(sight.raw, name or accepted.item.trace, recipient)
         return tuple(steps)
 
     def _was_learned(self, row: Held) -> bool:
@@ -284,16 +291,24 @@ def _is_sealed(method: Method, raw: bytes) -> bool:
 
 
 def _shared(treatment: Treatment) -> Treatment:
-    """Recipients with the very same bytes share one mail."""
+    """Recipients with the very same bytes share one mail, and so do those for whom it is held for the same reason."""
     kept: dict[bytes, Finished] = {}
+    held: dict[str, Finished] = {}
     alone: list[Finished] = []
     for finished in treatment.finished:
         first = kept.get(finished.raw)
-        if finished.entry.kind != "ready":
+        if finished.entry.state == "held":
+            why = repr(finished.entry.recipients[0].decision)
+            held[why] = _together(held[why], finished) if why in held else finished
+        elif finished.entry.kind != "ready":
             alone.append(finished)
         elif first is None or first.entry.sender != finished.entry.sender:
             kept[finished.raw] = finished
         else:
-            together = attrs.evolve(first.entry, recipients=first.entry.recipients + finished.entry.recipients)
-            kept[finished.raw] = Finished(together, first.raw)
-    return attrs.evolve(treatment, finished=(*kept.values(), *alone))
+            kept[finished.raw] = _together(first, finished)
+    return attrs.evolve(treatment, finished=(*kept.values(), *alone, *held.values()))
+
+
+def _together(first: Finished, second: Finished) -> Finished:
+    recipients = first.entry.recipients + second.entry.recipients
+    return Finished(attrs.evolve(first.entry, recipients=recipients), first.raw)

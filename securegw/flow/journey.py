@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 import txaio
 
-from securegw.flow import history
+from securegw.flow import history, quarantine
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
 from securegw.store import queue
@@ -47,6 +47,9 @@ class Journey:
     async def treat(self, item: Item, raw: bytes) -> None:
         """Work out who gets what, commit it, and send it on."""
         accepted = take_up(item, raw)
+        if quarantine.is_returned(item):
+            await self._commit(accepted, quarantine.returned(accepted, self.outgoing.notices, self.now()))
+            return
         boxes, ours, theirs = self._split(item)
         treatment = Treatment()
         if theirs:
@@ -55,6 +58,7 @@ class Journey:
             treatment += await self.incoming.treat(accepted, ours)
         if boxes or treatment.copies:
             treatment += await self.archive.treat(accepted, boxes, treatment.copies)
+        treatment += quarantine.noted((finished.entry for finished in treatment.finished), self.now())
         await self._commit(accepted, treatment)
 
     def _split(self, item: Item) -> tuple[list[Mailbox], list[Address], list[Address]]:

@@ -16,6 +16,7 @@ from securegw.flow.claims import BODY, LARGE
 from securegw.flow.deciding import Case, copies
 from securegw.flow.history import decided, in_short
 from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect, sealed
+from securegw.flow.quarantine import is_released
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.ids import new_id
@@ -122,7 +123,9 @@ class Outgoing:
 
     async def _decide(self, accepted: Accepted, recipients: list[Address], user: User | None) -> list[Way]:
         keys = await self.keyring.usable(recipients)
-        contents = await self.examiner.look(accepted.raw, accepted.message, self.places.rules, "outgoing")
+        written_by = accepted.sender.key if user is not None and accepted.sender is not None else ""
+        rules = self.places.rules
+        contents = await self.examiner.look(accepted.raw, accepted.message, rules, "outgoing", written_by)
         case = Case(
             accepted.message,
             accepted.item.sender.lower(),
@@ -131,6 +134,7 @@ class Outgoing:
             may_sign=user is None or user.may_sign,
             may_encrypt=user is None or user.may_encrypt,
             contents=contents,
+            released=is_released(accepted.item),
         )
         ways = []
         for recipient in recipients:
@@ -151,8 +155,15 @@ class Outgoing:
         return self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
 
     def _hold(self, accepted: Accepted, ways: list[Way]) -> Treatment:
-        """Those that an administrator has to look at; released, they are decided anew."""
-        return self._kept(accepted, ways, state="held") if ways else Treatment()
+        """Those that an administrator has to look at, by the rule that wants it; released, they are decided anew."""
+        by_rule: dict[tuple[bool, str, str], list[Way]] = {}
+        for way in ways:
+            decision = way.decision
+            by_rule.setdefault((decision.quarantined, decision.rule, decision.sentence), []).append(way)
+        treatment = Treatment()
+        for together in by_rule.values():
+            treatment += self._kept(accepted, together, state="held")
+        return treatment
 
     def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
         identity = new_id()

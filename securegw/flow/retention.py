@@ -17,7 +17,7 @@ from securegw.accounts import FORGOTTEN, IDLE, LONGEST
 from securegw.config import setting
 from securegw.flow.hours import Hours
 from securegw.keys.tidy import tidy
-from securegw.store import desk, events, limits, opened, websessions
+from securegw.store import desk, events, limits, opened, passages, websessions
 from securegw.store.items import Chosen
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ class RetentionSettings:
         config.number(1, 36_500),
         default=800,
         help="Days for which is known that a mail came encrypted, so that answers to it do not leave in clear.",
+    )
+    passages_days: int = setting(
+        config.number(0, 36_500),
+        default=90,
+        help="Days for which text of such a mail is known again in what its readers write, by up to 64 marks of "
+        "8 bytes under a key; 0: it is not looked for.",
     )
 
 
@@ -78,6 +84,7 @@ class Retention:
             forgotten += await self.workers.settle(self.database.write(events.prune, before))
         await self.workers.settle(self.database.write(limits.prune, now - FORGOTTEN))
         await self.workers.settle(self.database.write(opened.prune, now - self.settings.opened_days * DAY))
+        await self.workers.settle(self.database.write(passages.prune, now - self.settings.passages_days * DAY))
         await self.workers.settle(self.database.write(tidy, now, self.tidy_days))
         ended = self.database.write(websessions.prune, created_before=now - LONGEST, seen_before=now - IDLE)
         await self.workers.settle(ended)

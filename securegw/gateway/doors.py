@@ -41,6 +41,7 @@ from securegw.tls import BadCertificate, ServerTLS
 log = txaio.make_logger()
 
 CLEANING = 600.0
+QUARANTINE = 60.0
 TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threads that write and seal
 
 # What an operator can mend: one line says it, no traceback.
@@ -177,6 +178,7 @@ class Doors(Service):
             self._every(LOOK, house.published.look)
         self._every(CLEANING, house.retention.tick)
         self._every(CLEANING, house.revocations.tick)
+        self._every(QUARANTINE, house.quarantine.tick)
         self._every(self.settings.health.every, partial(_check_health, house))
         _tune()
         log.info("securegw is open: {doors}", doors=", ".join(f"{n} {_place(p)}" for n, p in self.ports.items()))

@@ -28,9 +28,11 @@ from securegw.flow.journey import Journey
 from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
+from securegw.flow.passages import Passages
 from securegw.flow.pickup import Pickup
 from securegw.flow.places import Places
 from securegw.flow.proofs import Proofs
+from securegw.flow.quarantine import Quarantine
 from securegw.flow.recipients import Recipients
 from securegw.flow.retention import Retention
 from securegw.flow.room import folder_of
@@ -76,6 +78,7 @@ class House:
     journey: Journey
     delivery: Delivery
     retention: Retention
+    quarantine: Quarantine
     pickup: Pickup
     health: Watch
     relay: Any
@@ -145,7 +148,8 @@ def furnish(
         now=now,
     )
     proofs = Proofs(master)
-    examiner = Examiner(database, workers, proofs)
+    passages = Passages(database, workers, master, now, wanted=settings.retention.passages_days > 0)
+    examiner = Examiner(database, workers, proofs, passages)
     outgoing = Outgoing(
         places=places,
         keyring=keyring,
@@ -168,6 +172,7 @@ def furnish(
         claims=claims,
         examiner=examiner,
         proofs=proofs,
+        passages=passages,
         undecryptable=Undecryptable(database, workers, now),
         workers=workers,
         master=master,
@@ -224,6 +229,15 @@ def furnish(
             workers=workers,
             now=now,
             hours=hours,
+        ),
+        Quarantine(
+            settings=settings.quarantine,
+            places=places,
+            notices=notices,
+            database=database,
+            workers=workers,
+            hours=hours,
+            now=now,
         ),
         Pickup(keys=mailbox_keys, claims=claims, database=database, workers=workers, clock=reactor),
         Watch(settings.health, _health_places(settings, database, claims, hours), database, workers, now),

@@ -13,6 +13,7 @@ from securegw.clients.syslog import SyslogSettings
 from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
+from securegw.flow.quarantine import QuarantineSettings
 from securegw.flow.retention import RetentionSettings
 from securegw.health import HealthSettings
 from securegw.keys.settings import KeysSettings
@@ -57,6 +58,7 @@ class Settings:
     pop3: Pop3Settings = section(Pop3Settings)
     ldap: LdapSettings = section(LdapSettings)
     retention: RetentionSettings = section(RetentionSettings)
+    quarantine: QuarantineSettings = section(QuarantineSettings)
     keys: KeysSettings = section(KeysSettings)
     workers: WorkersSettings = section(WorkersSettings)
     health: HealthSettings = section(HealthSettings)

@@ -132,6 +132,13 @@ ACTIONS: tuple[Action, ...] = (
         fallback=dict.fromkeys(_EVERYWHERE, False),
     ),
     Action(
+        name="quarantine",
+        wanted='a sentence for the administrator, or false: "not kept by the rules below"',
+        sentence="Keep the mail for an administrator, who lets it go, gives it back or deletes it.",
+        read=_sentence,
+        fallback=dict.fromkeys(_EVERYWHERE, False),
+    ),
+    Action(
         name="sign",
         wanted='"always", "possible" or "never"',
         sentence="Sign: always (else the mail is refused), if the sender may and can, or never.",

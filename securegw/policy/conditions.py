@@ -134,13 +134,14 @@ def _usable(value: object, vocabulary: Vocabulary) -> Check:
 
 
 def _pattern(value: object, vocabulary: Vocabulary) -> Check:
-    """What was found holds; that nothing was found is believed only if all was examined."""
+    """What was found holds; that nothing was found is believed only if all was examined and every file read."""
     wanted = _words(value, vocabulary.patterns, "pattern")
+    in_files = not wanted.isdisjoint(vocabulary.in_files)
 
     def check(facts: Facts, asked: frozenset[str]) -> bool | None:
         if not wanted.isdisjoint(facts.found):
             return True
-        return False if facts.examined else None
+        return False if facts.examined and not (in_files and facts.unreadable) else None
 
     return check
 
@@ -151,7 +152,19 @@ def _attachment(value: object, vocabulary: Vocabulary) -> Check:
     def check(facts: Facts, asked: frozenset[str]) -> bool | None:
         if fits([name.strip().casefold() for name in facts.attachments]):
             return True
-        return False if facts.examined else None
+        return False if facts.examined and not facts.unlisted else None
+
+    return check
+
+
+def _unreadable(value: object, vocabulary: Vocabulary) -> Check:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+
+    def check(facts: Facts, asked: frozenset[str]) -> bool | None:
+        if not facts.unreadable and not facts.examined:
+            return None
+        return bool(facts.unreadable) is value
 
     return check
 
@@ -180,7 +193,7 @@ _PATTERNS = 'an address, "@domain" or "*.domain" (all below it), or a list of th
 _SWITCH = "true or false"
 
 # Conditions that take more than the header: the mail is looked at for them, if a rule names one.
-CONTENT = frozenset({"pattern", "attachment", "opened_here", "examined"})
+CONTENT = frozenset({"pattern", "attachment", "unreadable", "opened_here", "examined"})
 
 CONDITIONS: tuple[Condition, ...] = (
     Condition("direction", 0, "one or several of: " + ", ".join(DIRECTIONS), "Where the mail goes.", _direction),
@@ -200,7 +213,8 @@ CONDITIONS: tuple[Condition, ...] = (
         _state(lambda facts: facts.signed, SIGNED, "state"),
     ),
     Condition("opened_here", 2, _SWITCH, "Something in it was encrypted and we have opened it.", _opened_here),
-    Condition("pattern", 2, "names from [patterns]", "Subject, text or file names hold one of these.", _pattern),
+    Condition("pattern", 2, "names from [patterns]", "Subject, text, files or their names hold one.", _pattern),
+    Condition("unreadable", 2, _SWITCH, "A file in it is encrypted, damaged or too large to be read.", _unreadable),
     Condition("size_over", 1, 'a size such as "10 MB"', "Larger than this.", _size_over),
     Condition("keyword", 2, "names from [keywords]", "The sender asked for one of these.", _keyword),
     Condition("usable", 2, "names of methods", "One of these methods can protect now.", _usable),

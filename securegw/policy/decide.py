@@ -26,6 +26,7 @@ SENTENCES = {
     words.NO_METHOD: "The message has to be encrypted, and there is no way to do so for this recipient.",
     words.NOT_KNOWN_NOW: "Whether the message can be protected for this recipient cannot be told now.",
     words.NOT_EXAMINED: "The rules ask what is in the message, and it is built so that this cannot be told.",
+    words.UNREADABLE: "A rule asks what is in the files of the message, and one is encrypted, damaged or too large.",
     words.NO_RULE: "No rule says how to protect this message; an administrator has to add one.",
 }
 
@@ -39,8 +40,10 @@ def decide(facts: Facts, rules: Rules) -> Decision:
         return case.stop("refuse", words.TWO_SUBJECTS)
     if verdict.against is not None:
         return _contradiction(case, rules, *verdict.against)
+    if isinstance(case.says("quarantine"), str):
+        return _by_rule(case, "hold", "quarantine")
     if isinstance(case.says("refuse"), str):
-        return _by_rule(case)
+        return _by_rule(case, "refuse", "refuse")
     if verdict.unknown is not None:
         return _not_known(case, verdict.unknown)
     return _protection(case)
@@ -61,7 +64,7 @@ def _collect(facts: Facts, rules: Rules, asked: Asked) -> _Verdict:
     wishes: list[Rule] = []
     for rule, known in rules.holding(facts, asked.keywords):
         open_aspects = [(aspect, value) for aspect, value in rule.says if aspect not in rulings]
-        if not known:
+        if not known and not _holds_in_doubt(rule, facts):
             unknown = unknown or (rule if open_aspects else None)
             continue
         for aspect, value in open_aspects:
@@ -71,8 +74,15 @@ def _collect(facts: Facts, rules: Rules, asked: Asked) -> _Verdict:
     return _Verdict(_complete(rulings, facts), unknown, _opposed(wishes))
 
 
+def _holds_in_doubt(rule: Rule, facts: Facts) -> bool:
+    """A file that cannot be read counts as holding what a strict rule looks for; quarantine is made for any doubt."""
+    return rule.is_strict and ((facts.examined and bool(facts.unreadable or facts.unlisted)) or rule.quarantines)
+
+
 def _complete(rulings: dict[str, Ruling], facts: Facts) -> dict[str, Ruling]:
     fallen_back = _fallbacks(facts.direction)
+    if facts.released:
+        rulings["quarantine"] = Ruling("quarantine", False, "", words.RELEASED)
     return {
         action.name: rulings.get(action.name) or fallen_back[action.name]
         for action in ACTIONS
@@ -152,6 +162,7 @@ class _Case:
             subject=self.asked.subject,
             strip_fields=self._strip_fields(),
             rulings=tuple(self.verdict.rulings.values()),
+            found=_found(self.facts),
         )
 
     def _strip_fields(self) -> tuple[str, ...]:
@@ -164,15 +175,19 @@ class _Case:
 
 def _not_known(case: _Case, rule: Rule) -> Decision:
     """A rule that cannot be judged: what may be known later waits, what will never be known goes back."""
-    if not case.facts.examined and not rule.asks.isdisjoint(CONTENT):
+    if rule.asks.isdisjoint(CONTENT):
+        return case.stop("wait", words.NOT_KNOWN_NOW, rule.name)
+    if not case.facts.examined:
         return case.stop("refuse", words.NOT_EXAMINED, rule.name)
+    if case.facts.unreadable or case.facts.unlisted:
+        return case.stop("refuse", words.UNREADABLE, rule.name)
     return case.stop("wait", words.NOT_KNOWN_NOW, rule.name)
 
 
-def _by_rule(case: _Case) -> Decision:
-    """A rule refuses, with its own sentence."""
-    by = case.verdict.rulings["refuse"]
-    return case.stop("refuse", by.reason, by.rule, str(by.value))
+def _by_rule(case: _Case, outcome: Outcome, aspect: str) -> Decision:
+    """A rule refuses or keeps it, with its own sentence."""
+    by = case.verdict.rulings[aspect]
+    return case.stop(outcome, by.reason, by.rule, str(by.value))
 
 
 def _contradiction(case: _Case, rules: Rules, *names: str) -> Decision:
@@ -209,3 +224,15 @@ def _encryption(case: _Case, *, required: bool) -> Decision:
     if required and not methods:
         return case.stop(_otherwise(case), words.NO_METHOD, case.rule("encrypt"))
     return case.send(methods)
+
+
+def _found(facts: Facts) -> tuple[str, ...]:
+    """What was found in the mail, in words for a list: no text of it, and of files that were read not the name."""
+    patterns = [f"pattern {name}" for name in sorted(facts.found)]
+    told = {
+        "opened here": facts.opened_here,
+        "unreadable file": bool(facts.unreadable),
+        "archive without a list": facts.unlisted,
+        "not examined": not facts.examined,
+    }
+    return (*patterns, *(word for word, true in told.items() if true))

@@ -27,6 +27,8 @@ NO_METHOD = "no-method"
 NOT_KNOWN_NOW = "not-known-now"
 NO_RULE = "no-rule"
 NOT_EXAMINED = "not-examined"
+UNREADABLE = "unreadable"
+RELEASED = "released"
 
 
 @attrs.frozen
@@ -45,7 +47,8 @@ class Decision:
 
     ``method`` is the first of ``methods``, which are tried in order; it is ``plain`` where nothing is encrypted,
     empty where nothing is sent. ``subject`` is the outer subject without keywords, None if it stays.
-    ``sentence`` is for the sender of a mail that waits or is refused.
+    ``sentence`` is for the sender of a mail that waits or is refused; for the administrator if it is in quarantine.
+    ``found`` says in words what was found in the mail, such as names of patterns.
     """
 
     outcome: Outcome
@@ -60,6 +63,7 @@ class Decision:
     subject: str | None = None
     strip_fields: tuple[str, ...] = ()
     rulings: tuple[Ruling, ...] = ()
+    found: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -79,6 +83,12 @@ class Decision:
     def must_sign(self) -> bool:
         """True if an unsigned mail may not leave; else a missing certificate is no obstacle."""
         return self._says("sign", "always")
+
+    @property
+    def quarantined(self) -> bool:
+        """True if a rule keeps it for an administrator to look at."""
+        ruling = self.ruling("quarantine")
+        return self.outcome == "hold" and ruling is not None and isinstance(ruling.value, str)
 
     @property
     def banner(self) -> str:
@@ -106,7 +116,7 @@ class Decision:
         """The decision of ``as_dict``; anything else raises ValueError, since a guess could send in clear."""
         _check_shape(plain)
         rulings = tuple(_ruling(row) for row in plain["rulings"])
-        lists = {name: _words(plain[name], name) for name in ("methods", "strip_fields")}
+        lists = {name: _words(plain[name], name) for name in ("methods", "strip_fields", "found")}
         return cls(**{**plain, **lists, "rulings": rulings})
 
 

@@ -19,7 +19,10 @@ def _outcome(decision: Decision) -> Iterator[str]:
     by = f', by rule "{decision.rule}"' if decision.rule else ""
     yield f"{decision.outcome}: {decision.reason}{by}"
     if decision.sentence:
-        yield f"the sender reads: {decision.sentence}"
+        reader = "administrator" if decision.quarantined else "sender"
+        yield f"the {reader} reads: {decision.sentence}"
+    if decision.found:
+        yield "found in it: " + ", ".join(decision.found)
     if decision.outcome == "send":
         yield _method(decision)
         yield _signature(decision)

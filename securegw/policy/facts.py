@@ -87,8 +87,10 @@ class Facts:
     says that this cannot be known now. ``notice`` is true for automatic mail (RFC 3834 2).
 
     What takes more than the header is handed in: ``found`` names patterns, ``attachments`` are names of files, and
-    ``examined`` is false if some of the mail could not be looked at for them. ``opened_here`` says that something in it
+    ``examined`` is false if some of the mail could not be looked at for them. ``unreadable`` are files whose text could
+    not be read, ``unlisted`` says that an archive did not tell what is in it. ``opened_here`` says that something in it
     came encrypted and was opened by us; ``encrypted`` and ``signed`` are what was found out about incoming mail.
+    ``released`` says that an administrator has let it out of quarantine.
     """
 
     direction: Direction
@@ -109,7 +111,10 @@ class Facts:
     found: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
     examined: bool = True
+    unreadable: tuple[str, ...] = ()
+    unlisted: bool = False
     opened_here: bool = False
+    released: bool = False
 
     def to(self, recipient: str, usable: Iterable[str] | None, direction: Direction | None = None) -> Facts:
         """The same mail for another recipient, without reading it again."""

@@ -14,6 +14,8 @@ from contextlib import suppress
 
 import attrs
 
+from securegw.mail.archives import DEPTH, Allowance, File, is_other_archive, is_zip, members
+from securegw.mail.documents import Hourglass, has_text, is_document, read_file
 from securegw.mail.errors import HeaderTooLarge, NotExamined
 from securegw.mail.message import decode_words, read
 from securegw.mail.mime import Part, parse
@@ -21,7 +23,8 @@ from securegw.mail.mime import Part, parse
 TEXT_MOST = 8 << 20  # characters of text in one mail; beyond it the mail counts as not examined
 PATTERN_MOST = 100
 PATTERNS_MOST = 200
-FORWARDED = ("message/rfc822", "message/global")
+MAILS_MOST = 20  # mails that are files in one mail
+DEEPEST = -3  # a document in an archive of the deepest kind may hold others, and these again
 
 _SIGNS = {"#": "[0-9]", "@": r"[^\W\d_]"}
 # What a person writes between groups of digits, or not at all.
@@ -35,7 +38,8 @@ _NO_TEXT = re.compile(r"<(?:style|script)\b.*?</(?:style|script)\s*>", re.IGNORE
 class Pattern:
     """One name of ``[patterns]``: its texts as one expression, a check of what was found, and how many it takes.
 
-    ``needs`` are texts of which one stands wherever the expression fits: to look for them costs far less.
+    ``needs`` are texts of which one stands wherever the expression fits: to look for them costs far less. ``files``
+    tells whether it is looked for in the texts of files too.
     """
 
     name: str
@@ -43,19 +47,27 @@ class Pattern:
     needs: tuple[str, ...] = ()
     check: str = ""
     least: int = 1
+    files: bool = True
 
 
 @attrs.frozen
 class Findings:
-    """What was found in one mail; ``examined`` is false if some of it could not be looked at."""
+    """What was found in one mail; ``examined`` is false if some of it could not be looked at, ``unreadable`` are files
+    whose text could not be read, ``unlisted`` says that an archive did not tell what is in it."""
 
     found: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
     examined: bool = True
+    unreadable: tuple[str, ...] = ()
+    unlisted: bool = False
 
 
-def read_pattern(name: str, texts: Sequence[object], check: object = "", least: object = 1) -> Pattern:
+def read_pattern(
+    name: str, texts: Sequence[object], check: object = "", least: object = 1, files: object = True
+) -> Pattern:
     """Raises ValueError with the problem."""
+    if not isinstance(files, bool):
+        raise ValueError("files is neither true nor false")
     if check not in ("", *CHECKS):
         raise ValueError(f"there is no check {check!r}; there are {', '.join(CHECKS)}")
     if isinstance(least, bool) or not isinstance(least, int) or not 1 <= least <= 1000:
@@ -63,7 +75,7 @@ def read_pattern(name: str, texts: Sequence[object], check: object = "", least: 
     pieces = [_piece(text) for text in texts]
     needs = tuple(longest_literal(str(text)) for text in texts)
     expression = re.compile("|".join(pieces), re.IGNORECASE)
-    return Pattern(name, expression, needs if all(needs) else (), str(check), least)
+    return Pattern(name, expression, needs if all(needs) else (), str(check), least, files)
 
 
 def _piece(text: object) -> str:
@@ -100,36 +112,113 @@ def _is_word(sign: str) -> bool:
     return sign.isalnum() or sign in _SIGNS
 
 
-def examine(raw: bytes, patterns: Sequence[Pattern]) -> Findings:
-    """Look at the subject, all texts and the names of all files, also in forwarded mails."""
-    texts: list[str] = []
-    names: list[str] = []
-    complete = _gather(raw, texts, names)
-    whole = "\n\0\n".join([*texts, *names])
-    folded = fold(whole) if patterns else ""
-    found = frozenset(pattern.name for pattern in patterns if _may_be_in(pattern, folded) and _is_in(pattern, whole))
-    return Findings(found, tuple(names), complete)
+def examine(raw: bytes, patterns: Sequence[Pattern], *, names: bool = False, files: bool = False) -> Findings:
+    """Look at the subject, all texts and the names of all files, also in forwarded mails.
+
+    ``names`` asks for those in archives too, ``files`` whether the text of all files can be read; a pattern may ask.
+    """
+    look = _Look(files or any(pattern.files for pattern in patterns), names)
+    look.at_mail(raw)
+    texts = "\n\0\n".join([*look.texts, *look.names])
+    found = _found([pattern for pattern in patterns if not pattern.files], texts)
+    found |= _found([pattern for pattern in patterns if pattern.files], "\n\0\n".join([texts, *look.in_files]))
+    return Findings(found, tuple(look.names), look.complete, tuple(look.unreadable), look.unlisted)
 
 
-def _gather(raw: bytes, texts: list[str], names: list[str]) -> bool:
-    """False if the mail cannot be taken apart in one certain way, or has too much text."""
-    room = TEXT_MOST
-    complete = True
-    try:
-        top = parse(raw)
-    except NotExamined:
-        with suppress(HeaderTooLarge):
-            texts.append(decode_words(read(raw).first("Subject") or ""))
-        return False
-    for part in _walk(top):
-        complete = complete and not part.ambiguous
-        for text in _texts_of(part):
-            texts.append(text[:room])
-            room -= min(room, len(text))
-            complete = complete and room > 0
-        if part.filename:
-            names.append(part.filename)
-    return complete
+def _found(patterns: Sequence[Pattern], text: str) -> frozenset[str]:
+    folded = fold(text) if patterns else ""
+    return frozenset(pattern.name for pattern in patterns if _may_be_in(pattern, folded) and _is_in(pattern, text))
+
+
+@attrs.define
+class _Look:
+    """One look at one mail: what was found so far, and what may still be read."""
+
+    reads_files: bool
+    opens_archives: bool
+    texts: list[str] = attrs.field(factory=list)
+    names: list[str] = attrs.field(factory=list)
+    in_files: list[str] = attrs.field(factory=list)
+    unreadable: list[str] = attrs.field(factory=list)
+    unlisted: bool = False
+    complete: bool = True
+    room: int = TEXT_MOST
+    mails: int = MAILS_MOST
+    allowance: Allowance = attrs.field(factory=Allowance)
+    hourglass: Hourglass = attrs.field(factory=Hourglass)
+
+    def at_mail(self, raw: bytes) -> None:
+        """The mail cannot be examined if it cannot be taken apart in one certain way, or has too much text."""
+        try:
+            top = parse(raw)
+        except NotExamined:
+            with suppress(HeaderTooLarge):
+                self.texts.append(decode_words(read(raw).first("Subject") or ""))
+            self.complete = False
+            return
+        for part in _walk(top):
+            self.complete = self.complete and not part.ambiguous
+            for text in _texts_of(part):
+                self.texts.append(self._room_for(text))
+            if part.filename:
+                self.names.append(part.filename)
+            if (self.reads_files or self.opens_archives) and not part.children:
+                self._at_part(part)
+
+    def _room_for(self, text: str) -> str:
+        some = text[: self.room]
+        self.room -= min(self.room, len(text))
+        self.complete = self.complete and self.room > 0
+        return some
+
+    def _at_part(self, part: Part) -> None:
+        content = part.content()
+        if part.kind.startswith("text/") and not has_text(content):
+            return
+        kind = ".eml" if part.kind.startswith("message/") else ""
+        self._at_file(File((part.filename or part.kind) + kind, content), DEPTH, named=True)
+
+    def _at_file(self, file: File, depth: int, *, named: bool = False) -> None:
+        """A file of a mail, of an archive, of a document."""
+        if not named:
+            self.names.append(file.name)
+        if file.content is None or (depth < DEEPEST and is_zip(file.content)):
+            self._not_read(file)
+        elif is_zip(file.content) and not is_document(file.content):
+            self._at_archive(file, file.content, depth)
+        elif is_other_archive(file.name, file.content):
+            self._not_read(File(file.name, None, listed=False))
+        elif file.name.lower().endswith(".eml"):
+            self._at_mail_file(file)
+        elif self.reads_files:
+            self._at_document(file, file.content, depth)
+
+    def _at_archive(self, file: File, content: bytes, depth: int) -> None:
+        if depth <= 0:
+            self._not_read(File(file.name, None, listed=False))
+            return
+        for member in members(file.name, content, self.allowance):
+            self._at_file(member, depth - 1)
+
+    def _not_read(self, file: File) -> None:
+        self.unreadable.append(file.name)
+        self.unlisted = self.unlisted or not file.listed
+
+    def _at_mail_file(self, file: File) -> None:
+        self.mails -= 1
+        if file.content is None or self.mails < 0:
+            self._not_read(file)
+        else:
+            self.at_mail(file.content)
+
+    def _at_document(self, file: File, content: bytes, depth: int) -> None:
+        text = read_file(file.name, content, self.allowance, self.hourglass)
+        self.in_files.append(self._room_for(text.text))
+        if not text.whole:
+            self.unreadable.append(file.name)
+        for inside in text.inside:
+            is_own = is_zip(content) and "embeddings/" not in inside.name  # a part of the document itself
+            self._at_file(inside, depth - 1, named=is_own)
 
 
 def _walk(part: Part) -> Iterator[Part]:

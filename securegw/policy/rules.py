@@ -62,7 +62,8 @@ def read_rules(text: str, file: str = "rules.toml", *, version: int = 0, methods
     reader = _Reader(document, file, lines(text))
     keywords = reader.keywords()
     banners, patterns = reader.banners(), reader.patterns()
-    words = Vocabulary(keywords.texts, tuple(methods), banners, [pattern.name for pattern in patterns])
+    in_files = [pattern.name for pattern in patterns if pattern.files]
+    words = Vocabulary(keywords.texts, tuple(methods), banners, [pattern.name for pattern in patterns], in_files)
     rules = reader.rules(words)
     if reader.mistakes:
         raise RuleMistakes(sorted(reader.mistakes, key=lambda mistake: mistake.line))
@@ -165,7 +166,7 @@ class _Reader:
         table = self._table(self.document, "patterns")
         if len(table) > PATTERNS_MOST:
             self._wrong(("patterns",), f"{len(table)} patterns", f"at most {PATTERNS_MOST}")
-        wanted = 'texts such as "case ####", or a table with text, check, at_least'
+        wanted = 'texts such as "case ####", or a table with text, check, at_least, files'
         read = [self._tried(("patterns", name), wanted, _pattern, name, value) for name, value in table.items()]
         return tuple(pattern for pattern in read if pattern is not None)
 
@@ -234,10 +235,11 @@ def _pattern(name: str, value: object) -> Pattern:
     """``name = "text"``, ``name = ["text", ...]`` or ``name = { text = ..., check = "luhn", at_least = 3 }``."""
     if not isinstance(value, dict):
         return read_pattern(name, as_list(value))
-    unknown = next((key for key in value if key not in ("text", "check", "at_least")), None)
+    unknown = next((key for key in value if key not in ("text", "check", "at_least", "files")), None)
     if unknown is not None or "text" not in value:
         raise ValueError(f"unknown: {unknown!r}" if unknown else "there is no text")
-    return read_pattern(name, as_list(value["text"]), value.get("check", ""), value.get("at_least", 1))
+    more = (value.get("check", ""), value.get("at_least", 1), value.get("files", True))
+    return read_pattern(name, as_list(value["text"]), *more)
 
 
 def _read_brackets(value: object) -> list[str]:

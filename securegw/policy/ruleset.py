@@ -25,6 +25,21 @@ Anchor = tuple[str, str]
 ALWAYS: Anchor = ("", "")
 HEADER = "header "
 
+# What a rule may say that lets a mail pass easier than rules below it might.
+LOOSE: frozenset[tuple[str, Value]] = frozenset(
+    {
+        ("refuse", False),
+        ("quarantine", False),
+        ("encrypt", "possible"),
+        ("encrypt", "never"),
+        ("sign", "possible"),
+        ("sign", "never"),
+        ("signature", "strip"),
+        ("mark", False),
+        ("copy", False),
+    }
+)
+
 
 @attrs.frozen
 class Rule:
@@ -42,6 +57,15 @@ class Rule:
     asks: frozenset[str] = frozenset()
     ways: frozenset[object] = frozenset(DIRECTIONS)
     anchors: tuple[Anchor, ...] = (ALWAYS,)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether no mail leaves easier, or with less to tell of it, because of this rule."""
+        return LOOSE.isdisjoint(self.says)
+
+    @property
+    def quarantines(self) -> bool:
+        return any(aspect == "quarantine" and value is not False for aspect, value in self.says)
 
 
 @attrs.frozen

@@ -12,9 +12,11 @@ import attrs
 
 @attrs.frozen
 class Vocabulary:
-    """The document's own keywords, banners and patterns, and the methods that exist."""
+    """The document's own keywords, banners and patterns, and the methods that exist. ``in_files`` are the patterns that
+    are looked for in files too."""
 
     keywords: Collection[str]
     methods: Sequence[str]
     banners: Collection[str] = ()
     patterns: Collection[str] = ()
+    in_files: Collection[str] = ()

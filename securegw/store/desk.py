@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, or_, select, update
 
-from securegw.store import bodies, schema
+from securegw.store import bodies, quarantine, schema
 from securegw.store.items import Chosen, Counts, Item
 from securegw.store.queue import read_item
 from securegw.store.schema import TENANT
@@ -85,7 +85,8 @@ def hold(conn: Connection, chosen: Chosen) -> int:
 
 
 def unhold(conn: Connection, chosen: Chosen) -> int:
-    """Let held and parked items go on at once. How many there were."""
+    """Let held and parked items go on at once. How many there were. The rules may put one into quarantine again."""
+    quarantine.forget(conn, chosen.ids)
     return _change(conn, _LET_GO, chosen)
 
 
@@ -101,6 +102,7 @@ def delete_items(conn: Connection, chosen: Chosen) -> list[Item]:
     conn.execute(delete(_body).where(_body.c.item.in_(bindparam("ids", expanding=True))), ids)
     conn.execute(delete(_item).where(_item.c.id.in_(bindparam("ids", expanding=True))), ids)
     bodies.drop_later(conn, ids["ids"])
+    quarantine.forget(conn, ids["ids"])
     return [read_item(row) for row in rows]
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Row
 
 from securegw.mail.errors import LostClaim
 from securegw.store import bodies as kept
-from securegw.store import events, opened, schema
+from securegw.store import events, opened, passages, schema
 from securegw.store.batch import Batch, to_json
 from securegw.store.clock import moment
 from securegw.store.items import (
@@ -288,14 +288,15 @@ def _check_claims(changed: int, steps: Sequence[_Held]) -> None:
 
 def _do(conn: Connection, also: Iterable[Also]) -> None:
     """Other steps of the same transaction; those that most mails have are done in one go."""
-    together: dict[Callable[..., Any], list[Any]] = {events.record_many: [], opened.note: []}
+    together: dict[Callable[..., Any], list[Any]] = {events.record_many: [], opened.note: [], passages.note: []}
     for step, argument in also:
         if step in together:
             together[step] += argument
         else:
             step(conn, argument)
     for step, arguments in together.items():
-        step(conn, arguments)
+        if arguments:
+            step(conn, arguments)
 
 
 def _columns(entry: Entry) -> tuple[Any, ...]:

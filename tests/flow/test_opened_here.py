@@ -12,6 +12,7 @@ from securegw.mail import message as messages
 from securegw.mail.envelope import Source
 from securegw.store import desk, keystore, opened
 from securegw.store.items import Chosen
+from tests.support.files import with_file, zipped
 from tests.support.rules import load
 from tests.support.world import INSIDE, OUTSIDE, START, World, person
 
@@ -178,3 +179,32 @@ def test_the_store_keeps_no_message_ids_and_forgets(world: World, delivered: byt
     assert b"<one@partner.test>" not in repr(world.read(lambda c: c.execute(opened._opened.select()).all())).encode()
     assert world.write(opened.prune, START + 1) == 1
     assert not world.read(opened.any_known, ["<one@partner.test>"])
+
+
+def in_zip(delivered: bytes) -> dict[str, bytes]:
+    mixed = outer("Fwd", MIXED, body=in_mixed(b"Content-Type: message/rfc822\r\n\r\n" + delivered))
+    return {
+        "mail.eml": zipped({"mail.eml": delivered}),
+        "without marks": zipped({"mail.eml": without_marks(delivered)}),
+        "by another name": zipped({"mail.txt": without_marks(delivered)}),
+        "of Outlook": zipped({"mail.msg": delivered.decode("latin-1").encode("utf-16-le")}),
+        "among others": zipped({"a.txt": "hello", "folder/b.eml": without_marks(delivered)}),
+        "in a mail": zipped({"forward.eml": mixed}),
+        "in an archive in it": zipped({"inner.zip": zipped({"mail.eml": without_marks(delivered)})}),
+    }
+
+
+@pytest.mark.parametrize("name", ["mails.zip", "mails.dat"])
+def test_threat_5_5_33_in_an_archive_too(world: World, delivered: bytes, name: str) -> None:
+    for form, archive in in_zip(delivered).items():
+        world.relay.taken.clear()
+        kind = "application/zip" if name.endswith("dat") else "application/octet-stream"
+        raw = with_file(name, archive, sender=ANN, recipient=BOB, kind=kind)
+        world.hand_in(ANN, [BOB], raw.replace(b"Subject: ", b"Subject: [plain] ", 1))
+        assert b"secure-email.html" in world.sent_to(BOB)[0].raw, form
+
+
+def test_an_archive_with_other_mails_leaves_as_ever(world: World, delivered: bytes) -> None:
+    other = MAIL.replace(b"one@partner", b"other@partner")
+    world.hand_in(ANN, [BOB], with_file("a.zip", zipped({"a.eml": other}), sender=ANN, recipient=BOB))
+    assert b"secure-email.html" not in world.sent_to(BOB)[0].raw

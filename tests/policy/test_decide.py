@@ -290,6 +290,7 @@ def test_the_first_rule_that_speaks_decides_each_aspect(outgoing) -> None:
     by = {ruling.aspect: (ruling.rule, ruling.value) for ruling in decision.rulings}
     assert by == {
         "refuse": ("", False),
+        "quarantine": ("", False),
         "sign": ("a", "always"),
         "encrypt": ("b", "must"),
         "methods": ("b", ("carrier",)),

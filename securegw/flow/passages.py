@@ -1,0 +1,161 @@
+"""Passages: text that somebody copies out of a mail that came sealed, into a new one that does not cite it (5.5.33).
+
+Of each opened mail marks are kept: MACs of eight words in a row, of every five of them the smallest, of a long mail
+the smallest 64. So a copied passage of twenty words is found if the mail had up to some two hundred, a longer passage
+of a longer one; and the database reveals no word. Marks are looked for only in what somebody writes
+who has read such a mail, and count only if few mails have them: a greeting, a signature, a disclaimer are everybody's.
+What quotes others is not noted, for it is theirs. Winnowing: Schleimer, Wilkerson, Aiken, SIGMOD 2003.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from securegw.fresh import Fresh
+from securegw.mail.errors import MailError
+from securegw.mail.mime import parse
+from securegw.policy.findings import readable
+from securegw.store import passages
+
+if TYPE_CHECKING:
+    from securegw.crypto.seal import MasterKey
+    from securegw.flow.treatment import Step
+    from securegw.mail.address import Address
+    from securegw.mail.parts import Part
+    from securegw.store.database import Database
+    from securegw.workers import Work
+
+SHINGLE = 8  # words
+WINDOW = 5  # shingles of which the smallest is kept
+APART = 4  # shingles between two that are found: together at least twelve words in a row
+MOST = 64  # marks that are kept of one mail
+TEXT_MOST = 256 << 10  # signs that are read of one mail
+KNOWN = 60.0  # seconds for which it is believed that somebody has read none
+
+_WORD = re.compile(r"\w+")
+_QUOTED = re.compile(r"^[ \t]*[>|][> |\t]*", re.MULTILINE)
+# Where a mail begins that is quoted below, or a signature: in English and German, as Outlook and others write it.
+_REST = re.compile(
+    r"^(?:-- |_{10,}|-{3,} ?(?:original|ursprüngliche|forwarded|weitergeleitete)[^\n]*"
+    r"|(?:from|von): [^\n]*\n(?:[^\n]*\n){0,2}(?:sent|date|gesendet|datum): [^\n]*"
+    r"|(?:on|am) [^\n]{5,200}\b(?:wrote|schrieb)[^\n]{0,100}:)[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+@attrs.frozen
+class Marks:
+    """Makes marks under a key; can be sent to a worker."""
+
+    key: bytes = attrs.field(repr=False)
+
+    def of_opened(self, raw: bytes) -> tuple[int, ...]:
+        """Those to keep of a mail that was opened."""
+        text = own_text(texts(raw))
+        return tuple(sorted({mark for _, mark in self.of_text(text)})[:MOST])
+
+    def of_written(self, raw: bytes) -> list[tuple[int, int]]:
+        """All those of a mail that leaves, each with its place."""
+        return list(self.of_text(_QUOTED.sub("", texts(raw))))
+
+    def of_text(self, text: str) -> Iterator[tuple[int, int]]:
+        """The smallest mark of every few in a row, with its place."""
+        words = _WORD.findall(text.casefold())
+        marks = [self._mark(" ".join(words[at : at + SHINGLE])) for at in range(len(words) - SHINGLE + 1)]
+        last = -1
+        for at in range(len(marks) - WINDOW + 1):
+            smallest = min(range(at, at + WINDOW), key=marks.__getitem__)
+            if smallest != last:
+                yield smallest, marks[smallest]
+                last = smallest
+
+    def of_name(self, kind: str, name: str) -> int:
+        """What stands for a person or a mail."""
+        return self._mark(f"{kind}\0{name}")
+
+    def _mark(self, text: str) -> int:
+        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8, key=self.key).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+
+class Passages:
+    """Notes passages of what was opened, and finds them in what leaves."""
+
+    def __init__(
+        self, database: Database, workers: Work, master: MasterKey, now: Callable[[], float], *, wanted: bool
+    ) -> None:
+        self.database = database
+        self.workers = workers
+        self.now = now
+        self.wanted = wanted
+        self.marks = Marks(master.derive("passages"))
+        self.readers: Fresh[bool] = Fresh(now, KNOWN)
+
+    async def noted(self, raw: bytes, message_id: str, reader: Address) -> tuple[Step, ...]:
+        """The step that remembers a mail that was opened for somebody."""
+        if not self.wanted:
+            return ()
+        marks = await self.workers.thread(self.marks.of_opened, raw)
+        if not marks:
+            return ()
+        self.readers.keep(reader.key, True)
+        opened = passages.Opened(
+            self.marks.of_name("mail", message_id), self.marks.of_name("reader", reader.key), marks, self.now()
+        )
+        return ((passages.note, [opened]),)
+
+    async def are_in(self, raw: bytes, sender: str) -> bool:
+        """Whether somebody writes what he has read in a mail that was opened."""
+        if not self.wanted or not sender or not await self._has_read(sender):
+            return False
+        written = await self.workers.thread(self.marks.of_written, raw)
+        if not written:
+            return False
+        reader = self.marks.of_name("reader", sender)
+        marks = sorted({mark for _, mark in written})[: 50 * MOST]
+        found = await self.workers.settle(self.database.read(passages.sources, reader, marks))
+        return any(in_a_row(written, shared) for shared in found.values())
+
+    async def _has_read(self, sender: str) -> bool:
+        if self.readers.knows(sender):
+            return self.readers[sender]
+        reader = self.marks.of_name("reader", sender)
+        return self.readers.keep(sender, await self.workers.settle(self.database.read(passages.has_read, reader)))
+
+
+def in_a_row(written: Sequence[tuple[int, int]], shared: frozenset[int]) -> bool:
+    """Whether what is shared spans twelve words or more."""
+    places = [place for place, mark in written if mark in shared]
+    return bool(places) and places[-1] - places[0] >= APART
+
+
+def texts(raw: bytes) -> str:
+    """What a reader sees of a mail, up to a bound: its texts, or its HTML if there are none."""
+    try:
+        leaves = list(_leaves(parse(raw)))
+    except MailError:
+        return ""
+    plain = [part for part in leaves if part.kind == "text/plain"]
+    found = [part.text()[:TEXT_MOST] for part in plain[:20]]
+    if not any(text.strip() for text in found):
+        found = [readable(part.text()[: 2 * TEXT_MOST]) for part in leaves if part.kind == "text/html"][:20]
+    return "\n".join(found)[:TEXT_MOST]
+
+
+def own_text(text: str) -> str:
+    """What the author has written: neither what he quotes nor his signature."""
+    begins = _REST.search(text)
+    text = text[: begins.start()] if begins else text
+    return "\n".join(line for line in text.split("\n") if not _QUOTED.match(line))
+
+
+def _leaves(part: Part) -> Iterator[Part]:
+    if not part.children:
+        yield part
+    for child in part.children:
+        yield from _leaves(child)
