@@ -27,6 +27,7 @@ from bench.support.figures import Figure, Row, measure, write
 from bench.support.generator import mail
 from bench.support.processes import memory
 from securegw.crypto import authority
+from securegw.crypto.ladder import Ladder
 from securegw.crypto.mailbox import seal_mail
 from securegw.store import mailboxes
 from securegw.store.database import Database
@@ -116,9 +117,10 @@ def fill(gateway: Gateway, mails: list[bytes]) -> None:
     database = Database(f"sqlite:///{gateway.folder}/securegw.db", inline=True)
     try:
         for box in database.read(mailboxes.list_mailboxes).result():
-            deposits = []
+            deposits, ladder = [], Ladder(box.public, box.id)
             for raw in mails:
-                sealed = seal_mail(box.public, box.id, secrets.token_hex(16), raw)
+                ladder = Ladder(box.public, box.id) if ladder.is_climbed else ladder
+                sealed = seal_mail(ladder.step(), box.id, secrets.token_hex(16), raw)
                 label = sealed.label
                 deposits.append(
                     mailboxes.Deposit(

@@ -16,6 +16,7 @@ import attrs
 import txaio
 
 from securegw import counters
+from securegw.crypto.ladder import Ladder, Rung
 from securegw.crypto.mailbox import SealedMail, seal_mail
 from securegw.flow import history
 from securegw.flow.treatment import Accepted, Step, Treatment
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 log = txaio.make_logger()
 
 INLINE = 64 << 10
+LADDER_SECONDS = 600.0  # for which a ladder is climbed: a thief of the memory reads no mail that comes later
 
 KEPT = counters.declare("securegw_mailbox_kept", "Mails sealed into mailboxes.")
 
@@ -48,6 +50,7 @@ class Archive:
     database: Database
     workers: Work
     now: Callable[[], float]
+    ladders: dict[str, tuple[float, Ladder]] = attrs.field(init=False, factory=dict, repr=False)
 
     async def accept(self, item: Item, raw: bytes, boxes: Sequence[Mailbox]) -> None:
         """Keep a mail that is for mailboxes alone; when this ends it is durable (REL2)."""
@@ -81,9 +84,20 @@ class Archive:
 
     async def _seal(self, box: Mailbox, raw: bytes) -> SealedMail:
         identity = secrets.token_hex(16)
+        rung = self._rung(box)
         if len(raw) <= INLINE:  # sealing 20 KB takes less than handing it to a thread
-            return seal_mail(box.public, box.id, identity, raw)
-        return await self.workers.thread(seal_mail, box.public, box.id, identity, raw)
+            return seal_mail(rung, box.id, identity, raw)
+        return await self.workers.thread(seal_mail, rung, box.id, identity, raw)
+
+    def _rung(self, box: Mailbox) -> Rung:
+        """A key for one mail, and a new ladder now and then."""
+        now = self.now()
+        began, ladder = self.ladders.get(box.id, (now, None))
+        if ladder is None or ladder.is_climbed or not began <= now < began + LADDER_SECONDS:
+            self.ladders = {id: held for id, held in self.ladders.items() if held[0] <= now < held[0] + LADDER_SECONDS}
+            ladder = Ladder(box.public, box.id)
+            self.ladders[box.id] = (now, ladder)
+        return ladder.step()
 
     async def _content(self, item: Item, raw: bytes, box: Mailbox) -> bytes:
         """The mail as it is, or the original out of a journal report; what cannot be unpacked is kept as it came."""
