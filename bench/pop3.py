@@ -40,8 +40,8 @@ WORDS = (
     f"POP3S: {COUNT:,} mails of {SIZE // 1000} KB in each mailbox, mails a second from the first RETR to the end of "
     "the last, each RETR said after the reply before it. Dovecot, with a process for each session, serves readable "
     "Maildirs, and those that its plugin mail_crypt has encrypted under a key of the server. The gateway opens mails "
-    "that are sealed for the mailbox, in one process; once as mails that came one after the other, of which 256 share a "
-    "sealing, and once as mails that came hours apart and have one each. ``python -m bench.pop3`` repeats this."
+    "that are sealed for the mailbox, in one process; once as mails that came one after the other, of which 256 share "
+    "a sealing, and once as mails that came hours apart and have one each. ``python -m bench.pop3`` repeats this."
 )
 
 
