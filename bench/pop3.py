@@ -27,6 +27,7 @@ from bench.support.figures import Figure, Row, measure, write
 from bench.support.generator import mail
 from bench.support.processes import memory
 from securegw.crypto import authority
+from securegw.crypto.ladder import RUNGS, Ladder
 from securegw.crypto.mailbox import seal_mail
 from securegw.store import mailboxes
 from securegw.store.database import Database
@@ -39,7 +40,8 @@ WORDS = (
     f"POP3S: {COUNT:,} mails of {SIZE // 1000} KB in each mailbox, mails a second from the first RETR to the end of "
     "the last, each RETR said after the reply before it. Dovecot, with a process for each session, serves readable "
     "Maildirs, and those that its plugin mail_crypt has encrypted under a key of the server. The gateway opens mails "
-    "that are sealed for the mailbox, in one process. ``python -m bench.pop3`` repeats this."
+    "that are sealed for the mailbox, in one process; once as mails that came one after the other, of which 256 share "
+    "a sealing, and once as mails that came hours apart and have one each. ``python -m bench.pop3`` repeats this."
 )
 
 
@@ -91,17 +93,20 @@ def full_dovecot(
 
 
 @contextlib.contextmanager
-def full_gateway(folder: Path, mails: list[bytes], certificate: Path, key: Path) -> Iterator[Server]:
-    """A gateway whose mailboxes have these mails."""
+def full_gateway(
+    name: str, folder: Path, mails: list[bytes], certificate: Path, key: Path, *, rungs: int = RUNGS
+) -> Iterator[Server]:
+    """A gateway whose mailboxes have these mails; ``rungs`` of them share a sealing."""
     port = free_port()
+    folder.mkdir()
     own = {"certificate": str(certificate), "key": str(key), "connections_per_minute": 100_000}
     listen = [f"tcp:{port}:interface=127.0.0.1"]
     gateway = prepare(folder, inside=1, outside=1, settings={"pop3": {**own, "listen_tls": listen}})
     passwords = {box: create(gateway, box) for box in BOXES}
-    fill(gateway, mails)
+    fill(gateway, mails, rungs)
     try:
         gateway.start()
-        yield Server("securegw", port, gateway.pid, passwords)
+        yield Server(name, port, gateway.pid, passwords)
     finally:
         gateway.stop()
 
@@ -111,14 +116,16 @@ def create(gateway: Gateway, box: str) -> str:
     return str(made["password"])
 
 
-def fill(gateway: Gateway, mails: list[bytes]) -> None:
+def fill(gateway: Gateway, mails: list[bytes], rungs: int) -> None:
     """What the journey of each mail would do, without the journey."""
     database = Database(f"sqlite:///{gateway.folder}/securegw.db", inline=True)
     try:
         for box in database.read(mailboxes.list_mailboxes).result():
             deposits = []
-            for raw in mails:
-                sealed = seal_mail(box.public, box.id, secrets.token_hex(16), raw)
+            for number, raw in enumerate(mails):
+                if number % rungs == 0:
+                    ladder = Ladder(box.public, box.id)
+                sealed = seal_mail(ladder.step(), box.id, secrets.token_hex(16), raw)
                 label = sealed.label
                 deposits.append(
                     mailboxes.Deposit(
@@ -146,9 +153,10 @@ def main() -> None:
         with (
             full_dovecot("Dovecot (Maildir)", mails, certificate, key) as theirs,
             full_dovecot("Dovecot (mail_crypt)", mails, certificate, key, sealed=True) as sealed,
-            full_gateway(Path(place), mails, certificate, key) as ours,
+            full_gateway("securegw", Path(place, "ours"), mails, certificate, key) as ours,
+            full_gateway("securegw (hours apart)", Path(place, "apart"), mails, certificate, key, rungs=1) as apart,
         ):
-            servers = [theirs, sealed, ours]
+            servers = [theirs, sealed, ours, apart]
             groups = [(compare(servers, sessions, given.rounds), theirs.name) for sessions in (1, 4)]
     if not given.print_only:
         write("pop3", "Fetching mail by POP3S", WORDS, groups)

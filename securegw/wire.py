@@ -1,35 +1,86 @@
 """Writes to a connection at once, if nothing waits before it.
 
 Not a buffer: what the kernel does not take goes the usual way. Twisted writes in the next turn of its reactor, which
-costs two calls to epoll and a turn for each reply; a mail has eight. Under TLS the usual way is the only one.
+costs two calls to epoll and a turn for each reply; a mail has eight. Under TLS it encrypts one record after the other
+and carries each to the transport by itself; here all that is to be said is encrypted, then sent in one call.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import SSL
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection
+from twisted.protocols.tls import BufferingTLSTransport
+
+RECORD = 16_384  # bytes that one record of TLS carries, RFC 8446 5.1
+AROUND = 64  # more than a record adds
+ASIDE = 4096  # room for what TLS itself has to say, such as tickets
 
 
 def send(transport: Any, data: bytes) -> None:
     """Write, now if that is possible."""
     if not (isinstance(transport, Connection) and _is_clear(transport)):
         transport.write(data)
-        return
-    sent: int | Exception = transport.writeSomeData(data)
-    if isinstance(sent, Exception):  # the connection is lost: the reactor finds out and tells everybody
+    elif not transport.TLS:
+        _hand_over(transport, data)
+    elif isinstance(transport.protocol, BufferingTLSTransport) and _is_settled(transport.protocol):
+        _encrypt(transport, transport.protocol, data)
+    else:
         transport.write(data)
-    elif sent < len(data):
-        transport.write(data[sent:])
 
 
 def _is_clear(transport: Connection) -> bool:
-    """Open, without TLS, without a producer, and with nothing that waits to be sent."""
+    """Open, without a producer that waits to be asked, and with nothing that waits to be sent."""
     return bool(
         transport.connected
         and not transport.disconnecting
-        and not transport.TLS
-        and transport.producer is None
+        and (transport.producer is None or transport.streamingProducer)
         and not transport._tempDataBuffer
         and transport.offset == len(transport.dataBuffer)
     )
+
+
+def _is_settled(tls: BufferingTLSTransport) -> bool:
+    """The handshake is behind it, nobody closes it, and nothing waits in it."""
+    return bool(
+        tls._handshakeDone
+        and not tls._lostTLSConnection
+        and not tls.disconnecting
+        and not tls._appSendBuffer
+        and not getattr(tls._aggregator, "_buffer", True)
+    )
+
+
+def _encrypt(transport: Connection, tls: BufferingTLSTransport, data: bytes) -> None:
+    connection, done = tls._tlsConnection, 0
+    try:
+        with memoryview(data) as view:
+            while done < len(data):  # one record at a time, as pyOpenSSL has it
+                done += connection.send(view[done:] if done else data)
+    except SSL.Error:  # it has to hear from the other side first, or is broken: Twisted knows what to do
+        pass
+    size = done + AROUND * (1 + done // RECORD) + ASIDE
+    try:
+        while True:
+            sealed = connection.bio_read(size)
+            _hand_over(transport, sealed)
+            if len(sealed) < size:
+                break
+    except SSL.WantReadError:
+        pass  # nothing is left
+    if done < len(data):
+        transport.write(data[done:])
+
+
+def _hand_over(transport: Connection, data: bytes) -> None:
+    """To the kernel; what it does not take waits in front of all that follows."""
+    if transport._tempDataBuffer:
+        return FileDescriptor.write(transport, data)
+    sent: int | Exception = transport.writeSomeData(data)
+    if isinstance(sent, Exception):  # the connection is lost: the reactor finds out and tells everybody
+        return FileDescriptor.write(transport, data)
+    if sent < len(data):
+        return FileDescriptor.write(transport, data[sent:])
+    return None

@@ -1,23 +1,23 @@
-"""Seals a mail for a mailbox: a fresh key for each mail, sealed for the mailbox's public key, and the mail in parts.
+"""Seals a mail for a mailbox: a key for each mail from the mailbox's ladder of keys, and the mail in parts.
 
-Not the mailbox's own key pair (``seal``) and not its password (``passwords``). HPKE (RFC 9180) seals the mail's key;
-AES-256-GCM (NIST SP 800-38D) each part. A part is bound to its mailbox, its mail, its number and their count, so that
-whoever can write to the database cannot swap, drop, double or mix them, and one part is opened without the others.
+Not the mailbox's own key pair (``seal``), not its password (``passwords``) and not the ladder (``ladder``).
+AES-256-GCM (NIST SP 800-38D) seals each part. A part is bound to its mailbox, its mail, its number and their count, so
+that whoever can write to the database cannot swap, drop, double or mix them, and one part is opened without the others.
 """
 
 from __future__ import annotations
 
-import os
 import struct
 
 import attrs
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from securegw.crypto.seal import PART, PrivateKey, seal
+from securegw.crypto.ladder import KEY, Ladders, Rung
+from securegw.crypto.seal import PART, PrivateKey
 from securegw.mail.errors import SealBroken
 
-KEY = 32
+ALONE = 1120 + KEY + 16  # bytes of a key that was sealed for its mail alone, as it was before there were ladders
 _INFO = b"securegw mailbox mail 1"
 
 
@@ -45,16 +45,16 @@ class SealedMail:
     parts: tuple[bytes, ...]
 
 
-def seal_mail(public: bytes, mailbox: str, mail: str, raw: bytes, part: int = PART) -> SealedMail:
-    """Seal a mail."""
+def seal_mail(rung: Rung, mailbox: str, mail: str, raw: bytes, part: int = PART) -> SealedMail:
+    """Seal a mail under the key of a rung; no other mail may get that rung."""
     starts = range(0, len(raw), part) or range(1)
     label = Label(mailbox, mail, len(starts), len(raw))
-    bound, key = label.bound(), os.urandom(KEY)
-    cipher, view = AESGCM(key), memoryview(raw)
+    bound, view = label.bound(), memoryview(raw)
+    cipher = AESGCM(rung.key_for(bound))
     parts = tuple(
         cipher.encrypt(_nonce(number), view[start : start + part], bound) for number, start in enumerate(starts)
     )
-    return SealedMail(label, seal(public, bound, key), parts)
+    return SealedMail(label, rung.written(), parts)
 
 
 @attrs.frozen
@@ -74,12 +74,19 @@ class MailKey:
             raise SealBroken(detail=f"part {number} of mail {self.label.mail}") from None
 
 
-def open_key(private: PrivateKey, label: Label, sealed: bytes) -> MailKey:
-    """The key of a mail."""
-    secret = private.open(label.bound(), sealed)
-    if len(secret) != KEY:
-        raise SealBroken(detail=f"the key of mail {label.mail}")
-    return MailKey(label, secret)
+class MailboxKey:
+    """The private key of a mailbox, for its owner's session: opens the keys of mails."""
+
+    def __init__(self, private: bytes, mailbox: str) -> None:
+        self._private = PrivateKey(private)
+        self._ladders = Ladders(self._private, mailbox)
+
+    def open_key(self, label: Label, sealed: bytes) -> MailKey:
+        """The key of a mail."""
+        bound = label.bound()
+        if len(sealed) == ALONE:
+            return MailKey(label, self._private.open(bound, sealed))
+        return MailKey(label, self._ladders.rung(sealed).key_for(bound))
 
 
 def _nonce(number: int) -> bytes:

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from securegw.mail.texts import Texts
     from securegw.store.queue import Item, Recipient
 
-Kind = Literal["failed", "delayed", "relayed"]
+Kind = Literal["failed", "delayed", "relayed", "delivered"]
 
 # The word in NOTIFY that asks for each kind, and whether it is sent to who said nothing.
 ASKED_BY: dict[Kind, tuple[str, bool]] = {
     "failed": ("FAILURE", True),
     "delayed": ("DELAY", True),
     "relayed": ("SUCCESS", False),
+    "delivered": ("SUCCESS", False),
 }
 
 

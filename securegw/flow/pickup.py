@@ -1,9 +1,9 @@
 """Mail is picked up from mailboxes: the password opens the mailbox's key, and with it one mail after the other.
 
 Not the dialogue (servers/pop3) and not the check of passwords (keys/mailboxes). Long mails are read part by part, as
-the reader takes them; of short ones some are read ahead, so that a program that fetches all of them waits for the
-store only now and then. A part is opened here and not by a worker: that takes a tenth of a millisecond, and less than
-the way to a worker. What is deleted is deleted at the end, in one transaction, or not at all (RFC 1939 6).
+the reader takes them; of short ones some are read and opened ahead, a bounded number of bytes, so that a program that
+fetches all of them waits for the store only now and then. Whatever is read is opened by the thread that reads it.
+What is deleted is deleted at the end, in one transaction, or not at all (RFC 1939 6).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from securegw import counters
-from securegw.crypto.mailbox import Label, MailKey, open_key
-from securegw.crypto.seal import PrivateKey
+from securegw.crypto.mailbox import Label, MailboxKey, MailKey
 from securegw.flow import history
 from securegw.mail.errors import LetterGone, MailboxInUse, MailError, SealBroken, StoreBusy, TooManyTries
 from securegw.pages.rates import network_of
@@ -98,7 +97,7 @@ class Pickup:
             raise MailboxInUse
         try:
             mails = await self.workers.settle(self.database.read(mailboxes.contents, mailbox.id))
-            key = await self.workers.thread(PrivateKey, private)
+            key = await self.workers.thread(MailboxKey, private, mailbox.id)
         except BaseException:
             with suppress(MailError):
                 await self.workers.settle(write(mailboxes.close_lease, mailbox.id, token))
@@ -115,13 +114,12 @@ class OpenMailbox:
     pickup: Pickup
     mailbox: Mailbox
     token: str
-    private: PrivateKey | None = attrs.field(repr=False)
+    private: MailboxKey | None = attrs.field(repr=False)
     mails: tuple[Kept, ...]
-    ahead: dict[int, tuple[bytes, bytes]] = attrs.field(init=False, factory=dict, repr=False)
+    ahead: dict[int, bytes] = attrs.field(init=False, factory=dict, repr=False)
     loading: Deferred[None] | None = attrs.field(init=False, default=None)
     window: int = attrs.field(init=False, default=1)
     last: int = attrs.field(init=False, default=-1)
-    next: tuple[int, bytes] | None = attrs.field(init=False, default=None, repr=False)
     current: tuple[int, MailKey] | None = attrs.field(init=False, default=None, repr=False)
 
     async def part(self, index: int, number: int) -> bytes:
@@ -129,10 +127,10 @@ class OpenMailbox:
         if self.mails[index].parts == 1:
             return await self._short(index)
         key, self.last = await self._key(index), index
-        sealed = await self._read(mailboxes.part, self.mails[index].id, number)
-        if sealed is None:
+        part = await self._read(_open_part, key, number)
+        if part is None:
             raise LetterGone(GONE)
-        return key.open_part(number, sealed)
+        return part
 
     async def finish(self, deleted: Sequence[int]) -> None:
         """Delete these mails, all or none, and give the mailbox back."""
@@ -156,7 +154,7 @@ class OpenMailbox:
             await self._write(mailboxes.close_lease, self.mailbox.id, self.token)
 
     def _forget(self) -> None:
-        self.private = self.current = self.next = None
+        self.private = self.current = None
         self.ahead.clear()
 
     # --- short mails: some at a time ------------------------------------------------------------------------------
@@ -169,7 +167,7 @@ class OpenMailbox:
             self.ahead.clear()
             self.window = 1
             await self._load(self._run_from(index))
-        text = self._open_short(index) if self.next is None or self.next[0] != index else self.next[1]
+        text = self.ahead[index]
         if index == self.last + 1:
             self.ahead.pop(self.last, None)
             self._go_ahead()
@@ -178,21 +176,8 @@ class OpenMailbox:
         self.last = index
         return text
 
-    def _open_short(self, index: int) -> bytes:
-        key, part = self.ahead[index]
-        return open_key(self._key_of_mailbox(), self._label(index), key).open_part(0, part)
-
-    def _open_next(self) -> None:
-        """While the reader takes a mail: so the next one is ready when he asks for it."""
-        index = self.last + 1
-        if self.private is not None and index in self.ahead:
-            with suppress(SealBroken):  # it is met again by who asks for the mail
-                self.next = (index, self._open_short(index))
-
     def _go_ahead(self) -> None:
         """Who takes one after the other gets more of them read, before he has taken those that are."""
-        later = self.pickup.clock.callLater
-        later(0, later, 0, self._open_next)  # two turns of the reactor: in the first one this mail is sent
         if self.loading is not None or len(self.ahead) - 1 > self.window // 2:
             return
         self.window = min(2 * self.window, MOST_AHEAD)
@@ -223,27 +208,27 @@ class OpenMailbox:
             self.loading = None
 
     async def _load(self, run: list[int]) -> None:
-        found = await self._read(mailboxes.short_mails, [self.mails[index].id for index in run])
-        there = {index: found[self.mails[index].id] for index in run if self.mails[index].id in found}
-        if run[0] not in there or self.private is None:
+        labels = [self._label(index) for index in run]
+        texts = await self._read(_open_short, self._key_of_mailbox(), labels)
+        if self.private is None or texts[0] is None:
             raise LetterGone(GONE)
-        self.ahead.update(there)
+        self.ahead.update({index: text for index, text in zip(run, texts, strict=True) if text is not None})
 
     # --- long mails -----------------------------------------------------------------------------------------------
 
     async def _key(self, index: int) -> MailKey:
         if self.current is None or self.current[0] != index:
-            sealed = await self._read(mailboxes.sealed_key, self.mails[index].id)
-            if sealed is None:
+            key = await self._read(_open_key, self._key_of_mailbox(), self._label(index))
+            if key is None or self.private is None:
                 raise LetterGone(GONE)
-            self.current = (index, open_key(self._key_of_mailbox(), self._label(index), sealed))
+            self.current = (index, key)
         return self.current[1]
 
     def _label(self, index: int) -> Label:
         mail = self.mails[index]
         return Label(self.mailbox.id, mail.id, mail.parts, mail.size)
 
-    def _key_of_mailbox(self) -> PrivateKey:
+    def _key_of_mailbox(self) -> MailboxKey:
         if self.private is None:
             raise LetterGone(GONE)
         return self.private
@@ -253,6 +238,36 @@ class OpenMailbox:
 
     async def _write(self, step: Callable[Concatenate[Connection, P], T], *arguments: P.args, **_: P.kwargs) -> T:
         return await self.pickup.workers.settle(self.pickup.database.write(step, *arguments, **_))
+
+
+def _open_short(conn: Connection, key: MailboxKey, labels: Sequence[Label]) -> list[bytes | None]:
+    """A question: the texts of short mails, None for what is gone or, unless it is the first, damaged."""
+    found = mailboxes.short_mails(conn, [label.mail for label in labels])
+    return [_open_one(key, label, found.get(label.mail), label is labels[0]) for label in labels]
+
+
+def _open_one(key: MailboxKey, label: Label, found: tuple[bytes, bytes] | None, wanted: bool) -> bytes | None:
+    if found is None:
+        return None
+    sealed, part = found
+    try:
+        return key.open_key(label, sealed).open_part(0, part)
+    except SealBroken:
+        if wanted:
+            raise
+        return None  # it is met again by who asks for this mail
+
+
+def _open_key(conn: Connection, key: MailboxKey, label: Label) -> MailKey | None:
+    """A question: the key of a mail, None if it is gone."""
+    sealed = mailboxes.sealed_key(conn, label.mail)
+    return None if sealed is None else key.open_key(label, sealed)
+
+
+def _open_part(conn: Connection, key: MailKey, number: int) -> bytes | None:
+    """A question: a part of a mail, None if it is gone."""
+    sealed = mailboxes.part(conn, key.label.mail, number)
+    return None if sealed is None else key.open_part(number, sealed)
 
 
 def _finish(conn: Connection, mailbox: Mailbox, token: str, mails: Sequence[str], now: float) -> None:

@@ -121,7 +121,9 @@ def furnish(
         workers=workers,
         clock=reactor,
     )
-    archive = Archive(places=places, database=database, workers=workers, now=now)
+    archive = Archive(
+        places=places, notices=notices, claims=claims, database=database, workers=workers, now=now
+    )
     intake = Intake(
         accounts=accounts,
         archive=archive,

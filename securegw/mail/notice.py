@@ -17,7 +17,7 @@ from securegw.mail.message import Message, field_line, read, wire_date, without
 from securegw.mail.texts import Texts
 from securegw.mail.words import decode_words, plain_line
 
-TEMPLATES = {"failed": "notice", "delayed": "delayed", "relayed": "relayed"}
+TEMPLATES = {"failed": "notice", "delayed": "delayed", "relayed": "relayed", "delivered": "delivered"}
 CLASSES = {"failed": "5", "delayed": "4"}
 RETURNED = 32 * 1024
 LINE = 500
@@ -117,7 +117,8 @@ def write_notice(
 ) -> bytes:
     """A multipart/report for the sender of a mail (RFC 6522 3); its own envelope sender must be null.
 
-    ``kind`` is failed, delayed, or relayed: handed to a server that sends no notices itself (RFC 3461 6.2.7.1).
+    ``kind`` is failed, delayed, delivered, or relayed: handed to a server that sends no notices itself (RFC 3461
+    6.2.7.1).
     """
     original = read(original_header)
     text = texts.mail(

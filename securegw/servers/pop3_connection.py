@@ -33,6 +33,7 @@ from securegw.servers.pop3_counters import RETRIEVED, count_refusal
 from securegw.servers.pop3_dialogue import Pop3Dialogue
 from securegw.servers.pop3_events import Close, Event, Fetch, Finish, Mail, Question, Send, SignIn, StartTLS, Trouble
 from securegw.servers.pop3_settings import Pop3Settings
+from securegw.wire import send
 
 log = txaio.make_logger()
 
@@ -292,7 +293,7 @@ class Pop3Connection(protocol.Protocol):
 
     def _write(self) -> None:
         if self._unsent and not self._gone:
-            self.transport.write(b"".join(self._unsent))
+            send(self.transport, self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
         self._unsent.clear()
         self._length = 0
 

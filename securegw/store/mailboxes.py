@@ -42,9 +42,11 @@ _CONTENTS = (
     .where(_kept.c.mailbox == bindparam("of"))
     .order_by(_kept.c.number)
 )
-_KEYS = select(_kept.c.id, _kept.c.key).where(_kept.c.id.in_(bindparam("ids", expanding=True)))
-_FIRST_PARTS = select(_part.c.mail, _part.c.bytes).where(
-    _part.c.mail.in_(bindparam("ids", expanding=True)), _part.c.part == 0
+_KEY = select(_kept.c.key).where(_kept.c.id == bindparam("of"))
+_SHORT = (
+    select(_kept.c.id, _kept.c.key, _part.c.bytes)
+    .join(_part, _part.c.mail == _kept.c.id)
+    .where(_kept.c.id.in_(bindparam("ids", expanding=True)), _part.c.part == 0)
 )
 _PART = select(_part.c.bytes).where(_part.c.mail == bindparam("of"), _part.c.part == bindparam("number"))
 _END_MAILS = delete(_kept).where(
@@ -163,13 +165,12 @@ def contents(conn: Connection, mailbox: str) -> list[Kept]:
 
 def sealed_key(conn: Connection, mail: str) -> bytes | None:
     """The sealed key of a mail, None if it is gone."""
-    return next((key for _, key in conn.execute(_KEYS, {"ids": [mail]})), None)
+    return conn.scalar(_KEY, {"of": mail})
 
 
 def short_mails(conn: Connection, mails: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
     """The sealed keys and first parts of several mails at once; those that are gone are left out."""
-    parts = {mail: part for mail, part in conn.execute(_FIRST_PARTS, {"ids": mails})}
-    return {mail: (key, parts[mail]) for mail, key in conn.execute(_KEYS, {"ids": mails}) if mail in parts}
+    return {mail: (key, part) for mail, key, part in conn.execute(_SHORT, {"ids": mails})}
 
 
 def part(conn: Connection, mail: str, number: int) -> bytes | None:

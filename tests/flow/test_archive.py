@@ -10,8 +10,9 @@ import attrs
 import pytest
 
 from securegw.crypto import passwords, seal
-from securegw.crypto.mailbox import Label, open_key
-from securegw.crypto.seal import PART, PrivateKey
+from securegw.crypto.mailbox import Label, MailboxKey
+from securegw.crypto.seal import PART
+from securegw.flow.archive import LADDER_SECONDS
 from securegw.flow.claims import BODY
 from securegw.mail.errors import MailboxSuspended, SealBroken, StoreBusy
 from securegw.store import domains, events, mailboxes, rulebook, schema
@@ -49,10 +50,10 @@ def make_box(world: World, address: str = ARCHIVE, **more: Any) -> Mailbox:
 
 def read_all(world: World, box: Mailbox) -> list[bytes]:
     """What the password opens, without the pick-up."""
-    key, texts = PrivateKey(passwords.unwrap(PASSWORD, box.wrapped)), []
+    key, texts = MailboxKey(passwords.unwrap(PASSWORD, box.wrapped), box.id), []
     for kept in world.read(mailboxes.contents, box.id):
         label = Label(box.id, kept.id, kept.parts, kept.size)
-        mail = open_key(key, label, world.read(mailboxes.sealed_key, kept.id))
+        mail = key.open_key(label, world.read(mailboxes.sealed_key, kept.id))
         parts = [mail.open_part(n, world.read(mailboxes.part, kept.id, n)) for n in range(kept.parts)]
         texts.append(b"".join(parts))
         assert len(texts[-1]) == kept.size
@@ -187,6 +188,49 @@ def test_a_store_in_trouble_keeps_the_mail_in_the_queue(world: World, monkeypatc
     monkeypatch.undo()
     world.later(120)
     assert world.rows("item") == 0 and len(read_all(world, box)) == len(world.sent_to("bob@outside.test")) == 1
+
+
+# --- keys of many mails from one sealing ------------------------------------------------------------------------------
+
+
+def feet(world: World, box: Mailbox) -> list[bytes]:
+    """The sealed feet of the ladders on which the mails of a mailbox were kept."""
+    keys = [world.read(mailboxes.sealed_key, kept.id) for kept in world.read(mailboxes.contents, box.id)]
+    return [key[4:] for key in keys if key is not None]
+
+
+def test_mails_of_a_mailbox_share_a_ladder_for_a_while(world: World) -> None:
+    box, other = make_box(world), make_box(world, "other@inside.test")
+    for _ in range(3):
+        world.send("ann@inside.test", [ARCHIVE, "other@inside.test"])
+    world.later(LADDER_SECONDS)
+    world.send("ann@inside.test", ARCHIVE, "late")
+    first, second, third, late = feet(world, box)
+    assert first == second == third != late
+    assert set(feet(world, other)).isdisjoint({first, late})
+    assert list(world.house.intake.archive.ladders) == [box.id]  # what is over is forgotten
+    assert b"late" in read_all(world, box)[3]
+
+
+def test_a_ladder_that_is_climbed_is_followed_by_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = make_box(world)
+    monkeypatch.setattr("securegw.crypto.ladder.RUNGS", 2)
+    for number in range(5):
+        world.send("ann@inside.test", ARCHIVE, f"mail number {number}")
+    assert len(set(feet(world, box))) == 3
+    assert [f"number {number}".encode() in text for number, text in enumerate(read_all(world, box))] == [True] * 5
+
+
+def test_a_mail_that_could_not_be_kept_costs_a_rung_and_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = make_box(world)
+    world.send("ann@inside.test", ARCHIVE, "one")
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr("securegw.flow.archive.mailboxes.deposit", lambda *_: 1 / 0)
+        world.send("ann@inside.test", ARCHIVE, "two")
+    world.send("ann@inside.test", ARCHIVE, "three")
+    assert [b"three" in text for text in read_all(world, box)] == [False, True]
 
 
 # --- journal reports --------------------------------------------------------------------------------------------------

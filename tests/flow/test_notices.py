@@ -8,9 +8,11 @@ from securegw.clients.relay import Reply
 from securegw.flow.notices import is_wanted
 from securegw.mail.address import parse_path
 from securegw.mail.envelope import Wishes
-from securegw.mail.errors import NameServerTrouble, NoSuchDomain
+from securegw.mail.errors import NameServerTrouble, NoSuchDomain, StoreBusy
 from securegw.mail.mime import Part, parse
-from tests.support.world import INSIDE, OUTSIDE, Delivered, World
+from securegw.store import rulebook
+from tests.flow.test_archive import ARCHIVE, RULES, make_box, read_all
+from tests.support.world import INSIDE, OUTSIDE, START, Delivered, World
 
 ANN, BOB, EVE = "ann@inside.test", "bob@outside.test", "eve@outside.test"
 BUSY = Reply(451, "4.3.0", "busy", remote="mx.outside.test[192.0.2.1]:25")
@@ -100,6 +102,68 @@ def test_handed_over_to_who_does_not_say_more(world: World) -> None:
     assert EVE not in status(notice)
     assert b"the text" not in notice.raw
     assert "handed over" in text(notice)
+
+
+# --- into an archive mailbox ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"), [("", 0), ("NEVER", 0), ("FAILURE", 0), ("SUCCESS", 1), ("SUCCESS,FAILURE", 1)]
+)
+@pytest.mark.parametrize("others", [[], [EVE]], ids=["alone", "with others"])
+def test_what_lies_in_a_mailbox_was_delivered(world: World, notify: str, told: int, others: list[str]) -> None:
+    box = make_box(world)
+    asked = wishes(notify, "rfc822;old@inside.test", of="Archive@inside.test") if notify else {}
+    world.send(ANN, ["Archive@inside.test", *others], "the text", envid="E1", ret="FULL", **asked)
+    assert len(read_all(world, box)) == 1
+    notices = world.sent_to(ANN)
+    assert len(notices) == told
+    for notice in notices:
+        assert notice.sender == ""
+        assert status(notice).split("\r\n") == [
+            "Original-Envelope-Id: E1",
+            "Reporting-MTA: dns; gw.inside.test",
+            "Arrival-Date: Fri, 15 Jan 2027 08:00:00 +0000",
+            "",
+            "Original-Recipient: rfc822; old@inside.test",
+            "Final-Recipient: rfc822; Archive@inside.test",
+            "Action: delivered",
+            "Status: 2.0.0",
+            "Last-Attempt-Date: Fri, 15 Jan 2027 08:00:00 +0000",
+            "",
+        ]
+        assert "The mail lies in the mailbox." in text(notice)
+        assert b"the text" not in notice.raw
+
+
+def test_a_stranger_is_told_as_well_and_nobody_without_a_sender(world: World) -> None:
+    make_box(world)
+    asked = wishes("SUCCESS", of=ARCHIVE)
+    world.send(BOB, ARCHIVE, source=OUTSIDE, **asked)
+    world.send("", ARCHIVE, source=OUTSIDE, **asked)
+    world.send(BOB, ARCHIVE, source=OUTSIDE, fields="Auto-Submitted: auto-generated\r\n", **asked)
+    assert len(world.relay.taken) == len(world.sent_to(BOB)) == 1
+
+
+def test_a_copy_by_rule_is_told_to_nobody(world: World) -> None:
+    make_box(world)
+    world.write(rulebook.save, RULES, "test", START)
+    world.later(1)
+    world.send(ANN, BOB, **wishes("SUCCESS", of=ARCHIVE))
+    assert world.sent_to(ANN) == [] and len(world.sent_to(BOB)) == 1
+
+
+def test_what_is_not_kept_is_not_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction: the mail in the mailbox and the notice in the queue, or neither."""
+    make_box(world)
+    with monkeypatch.context() as patched, pytest.raises(StoreBusy):
+        patched.setattr("securegw.flow.archive.queue.put", fail)
+        world.send(ANN, ARCHIVE, **wishes("SUCCESS", of=ARCHIVE))
+    assert world.rows("kept") == world.rows("item") == 0 and world.relay.taken == []
+
+
+def fail(*_arguments: object) -> None:
+    raise StoreBusy
 
 
 def test_wishes_outlive_waiting(world: World) -> None:

@@ -5,6 +5,7 @@ import email.policy
 
 import pytest
 
+from securegw.flow.archive import LYING
 from securegw.mail.message import check_wire, read
 from securegw.mail.mime import Part, parse
 from securegw.mail.notice import Facts, Failure, decode_xtext, may_be_notified, write_notice
@@ -209,6 +210,17 @@ def test_who_said_nothing_reads_nothing_of_it() -> None:
 
 def test_only_a_delay_says_until_when() -> None:
     assert b"Will-Retry-Until" not in written(Failure("b@x.test"), facts=Facts(until=1.0))
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "sentence"),
+    [("en", "Delivered", "lies in the mailbox."), ("de", "Zugestellt", "liegt im Postfach.")],
+)
+def test_delivered(language: str, subject: str, sentence: str) -> None:
+    raw = written(Failure("b@x.test", "2.0.0", sentence=LYING), kind="delivered", language=language)
+    assert groups(raw)[1][1:3] == ["Action: delivered", "Status: 2.0.0"]
+    assert sentence in words(raw)
+    assert subject in email.message_from_bytes(raw, policy=email.policy.default)["subject"]
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
