@@ -35,6 +35,7 @@ from securegw.servers.smtp_dialogue import SmtpDialogue
 from securegw.servers.smtp_events import Close, Event, Send, StartTLS
 from securegw.servers.smtp_peer import Intake, Peer
 from securegw.servers.smtp_settings import SmtpSettings
+from securegw.tls_session import start_tls
 from securegw.wire import send
 
 log = txaio.make_logger()
@@ -172,7 +173,7 @@ class SmtpConnection(protocol.Protocol):
         self._wait_for("handshake")
         self._dialogue.secured()
         if not ISSLTransport.providedBy(self.transport):  # the endpoint may have wrapped it already
-            self.transport.startTLS(self._door.tls)
+            start_tls(self, self._door.tls)
 
     def _welcome(self) -> None:
         self._welcomed = True
@@ -217,7 +218,7 @@ class SmtpConnection(protocol.Protocol):
             self._close(event.reason)
         elif isinstance(event, StartTLS):
             self._write()
-            self.transport.startTLS(self._door.tls)
+            start_tls(self, self._door.tls)
             self._todo.extend(self._dialogue.secured())
         else:
             self._consult(self._peer.ask(event, self._dialogue.helo, self._door.clock.seconds))
