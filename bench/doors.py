@@ -22,10 +22,10 @@ from bench.support.figures import drawn, publish
 from bench.support.peers import running_gateway
 from bench.support.runs import Load, generate
 from bench.support.sink_process import sink_process
-from securegw.servers.snmp_tree import OVERALL
 from tests.support import ldap_client, snmp_manager
 from tests.support.nrpe_door import query, read_response
 from tests.support.ports import free_port
+from tests.support.snmp_names import OVERALL
 
 WAY = (f"--sender={ANN}", f"--recipient={CAROL}")
 LOADS = {

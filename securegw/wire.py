@@ -1,4 +1,4 @@
-"""Writes to a connection at once, if nothing waits before it.
+"""Writes to a connection at once, if nothing waits before it, and reads from a new one at once.
 
 Not a buffer: what the kernel does not take goes the usual way. Twisted writes in the next turn of its reactor, which
 costs two calls to epoll and a turn for each reply; a mail has eight. Under TLS it encrypts one record after the other
@@ -29,6 +29,15 @@ def send(transport: Any, data: bytes) -> None:
         _encrypt(transport, transport.protocol, data)
     else:
         transport.write(data)
+
+
+def read_now(transport: Any) -> None:
+    """Take what a new connection has brought already; Twisted looks at it in the next turn of its reactor.
+
+    An end or an error that is met here is met again in that turn.
+    """
+    if isinstance(transport, Connection):
+        transport.doRead()
 
 
 def _is_clear(transport: Connection) -> bool:

@@ -16,9 +16,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import AbstractDatagramProtocol, Factory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from securegw.flow.claims import POLL, RENEW
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
@@ -29,7 +28,7 @@ from securegw.mail.errors import MailError
 from securegw.portal import lists_site, portal_site
 from securegw.servers.ldap import Directory, LdapFactory
 from securegw.servers.metrics import MonitoringSite
-from securegw.servers.nrpe import NrpeFactory
+from securegw.servers.nrpe import NrpeFactory, NrpeSettings
 from securegw.servers.nrpe_anonymous import AnonymousTLS
 from securegw.servers.pop3 import Pop3Factory
 from securegw.servers.smtp import SmtpFactory, smtp_factory
@@ -37,6 +36,7 @@ from securegw.servers.snmp_engine import BadEngine
 from securegw.servers.snmp_security import BadSecrets
 from securegw.store.troubles import DatabaseTaken, NewerSchema
 from securegw.tls import BadCertificate, ServerTLS
+from securegw.tls_session import PageSessions
 
 log = txaio.make_logger()
 
@@ -90,7 +90,7 @@ def _ldap(house: House, reactor: Any, *, ours: bool, implicit_tls: bool = False)
 def _portal(house: House, reactor: Any) -> Any:
     own = house.settings.portal
     site = portal_site(house.webmail, house.accounts, house.texts, own, reactor, house.revocations)
-    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
+    return PageSessions(_server_tls(own.certificate, own.key), site)
 
 
 def _lists(house: House, reactor: Any) -> Any:
@@ -110,19 +110,22 @@ def _monitoring(house: House, reactor: Any) -> Any:
     site = MonitoringSite(own, lambda: house.health.table, reactor)
     if own.certificate is None or own.key is None:
         return site
-    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, site)
+    return PageSessions(_server_tls(own.certificate, own.key), site)
 
 
 def _nrpe(house: House, reactor: Any) -> Any:
     own = house.settings.nrpe
-    factory = NrpeFactory(own, lambda: house.health.table, reactor)
+    return NrpeFactory(own, lambda: house.health.table, reactor, _nrpe_tls(own))
+
+
+def _nrpe_tls(own: NrpeSettings) -> IOpenSSLServerConnectionCreator | None:
     if own.protection == "none":
-        return factory
+        return None
     if own.protection == "anonymous":
-        return TLSMemoryBIOFactory(AnonymousTLS(), False, factory)
+        return AnonymousTLS()
     if own.certificate is None or own.key is None:
         raise BadCertificate('[nrpe] needs a certificate and a key, or another protection than "certificate"')
-    return TLSMemoryBIOFactory(_server_tls(own.certificate, own.key), False, factory)
+    return _server_tls(own.certificate, own.key)
 
 
 def _server_tls(certificate: Path, key: Path) -> ServerTLS:

@@ -24,7 +24,7 @@ from securegw.servers.metrics import MonitoringSettings
 from securegw.servers.nrpe import NrpeSettings
 from securegw.servers.pop3 import Pop3Settings
 from securegw.servers.smtp import SmtpSettings
-from securegw.servers.snmp import SnmpSettings
+from securegw.servers.snmp_settings import SnmpSettings
 from securegw.store.database import DatabaseSettings
 from securegw.workers import WorkersSettings
 

@@ -25,6 +25,7 @@ class Watching:
         self._house = house
         self._reactor = reactor
         self._traps = TrapSender(reactor)
+        self._snmp: Snmp | None = None
         own, settings = house.settings.gateway, house.settings.syslog
         self._forwarder = Forwarder(settings, own.host, own.directory / "syslog", house.workers, reactor)
 
@@ -32,7 +33,8 @@ class Watching:
         self._forwarder.start()
         self._house.health.places.buffers = lambda: tuple(map(_buffer, self._forwarder.receivers))
         globalLogPublisher.addObserver(self._forwarder)
-        if self._house.settings.snmp.listen or self._house.settings.snmp.traps:
+        own = self._house.settings.snmp
+        if own.listen or own.traps or own.informs:
             self._open_snmp()
 
     def _open_snmp(self) -> None:
@@ -45,7 +47,10 @@ class Watching:
             now=self._reactor.seconds,
             steady=boot_time,
             send=self._traps.send,
+            clock=self._reactor,
         )
+        self._traps.heard = snmp.hear
+        self._snmp = snmp
         for number, place in enumerate(settings.listen):
             port = self._reactor.listenUDP(place.port, snmp.door(), interface=place.address)
             self.ports["snmp" if number == 0 else f"snmp-{number + 1}"] = port
@@ -53,6 +58,8 @@ class Watching:
 
     async def stop(self) -> None:
         """The log is the last to go; the ports are closed with the doors."""
+        if self._snmp is not None:
+            self._snmp.close()
         self._traps.close()
         globalLogPublisher.removeObserver(self._forwarder)
         await self._forwarder.stop()

@@ -38,6 +38,7 @@ from securegw.servers.ldap_events import Ask, Close, Event, Send, StartTLS
 from securegw.servers.ldap_quick import Quick
 from securegw.servers.ldap_requests import Bind, Search
 from securegw.servers.ldap_settings import LdapSettings
+from securegw.tls_session import start_tls
 
 __all__ = ["Directory", "LdapFactory", "LdapSettings"]
 
@@ -255,7 +256,7 @@ class LdapConnection(protocol.Protocol):
     def _start_tls(self) -> None:
         self._send, self._shaking_hands = None, True
         self.deadline = self._door.clock.seconds() + self._door.settings.command_time
-        self.transport.startTLS(self._door.tls)
+        start_tls(self, self._door.tls)
         self._dialogue.secured()
 
     def _close(self, event: Close) -> None:

@@ -13,7 +13,13 @@ from typing import Any
 import attrs
 import txaio
 from twisted.internet import protocol
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.python.failure import Failure
 
 from securegw import config, counters
@@ -22,6 +28,8 @@ from securegw.health import Table
 from securegw.health.words import line, summary
 from securegw.servers.networks import LOOPBACK, is_named
 from securegw.servers.nrpe_dialogue import Answer, NotNrpe, NrpeDialogue
+from securegw.tls_session import start_tls
+from securegw.wire import read_now, send
 
 log = txaio.make_logger()
 
@@ -67,6 +75,12 @@ class NrpeConnection(protocol.Protocol):
             return
         self._dialogue = NrpeDialogue(self._door.answer)
         self._timer = self._door.clock.callLater(SECONDS, self._give_up, "slow")
+        transport = self.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        if self._door.tls is not None:
+            start_tls(self, self._door.tls)
+        read_now(transport)  # while we were busy, the peer has had time to say something
 
     def dataReceived(self, data: bytes) -> None:
         if self._dialogue is None:
@@ -80,7 +94,7 @@ class NrpeConnection(protocol.Protocol):
         if response is not None:
             QUERIES.labels("answered").inc()
             self._dialogue = None  # whatever comes behind the query is nobody's
-            self.transport.write(response)
+            send(self.transport, response)
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -100,8 +114,15 @@ class NrpeConnection(protocol.Protocol):
 class NrpeFactory(protocol.ServerFactory):
     """Makes the connections of the door; ``table`` is asked anew for every query."""
 
-    def __init__(self, settings: NrpeSettings, table: Callable[[], Table], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        settings: NrpeSettings,
+        table: Callable[[], Table],
+        clock: IReactorTime,
+        tls: IOpenSSLServerConnectionCreator | None = None,
+    ) -> None:
         self.clock = clock
+        self.tls = tls
         self._settings = settings
         self._table = table
         self._open: set[NrpeConnection] = set()

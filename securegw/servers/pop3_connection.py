@@ -33,6 +33,7 @@ from securegw.servers.pop3_counters import RETRIEVED, count_refusal
 from securegw.servers.pop3_dialogue import Pop3Dialogue
 from securegw.servers.pop3_events import Close, Event, Fetch, Finish, Mail, Question, Send, SignIn, StartTLS, Trouble
 from securegw.servers.pop3_settings import Pop3Settings
+from securegw.tls_session import start_tls
 from securegw.wire import send
 
 log = txaio.make_logger()
@@ -181,7 +182,7 @@ class Pop3Connection(protocol.Protocol):
     def _shake_hands(self) -> None:
         self._dialogue.secured()
         if not ISSLTransport.providedBy(self.transport):  # the endpoint may have wrapped it already
-            self.transport.startTLS(self._door.tls)
+            start_tls(self, self._door.tls)
 
     def _welcome(self) -> None:
         self._welcomed = True
@@ -218,7 +219,7 @@ class Pop3Connection(protocol.Protocol):
             self._close(event.reason)
         elif isinstance(event, StartTLS):
             self._write()
-            self.transport.startTLS(self._door.tls)
+            start_tls(self, self._door.tls)
             self._todo.extend(self._dialogue.secured())
         else:
             self._consult(self._answer(event))

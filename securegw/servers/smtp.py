@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreato
 
 from securegw.servers.client_certificates import AskingTLS, ClientAuthorities
 from securegw.servers.connections import Doorkeeper
+from securegw.servers.rounds import Rounds
 from securegw.servers.smtp_connection import SmtpConnection
 from securegw.servers.smtp_counters import CONNECTIONS
 from securegw.servers.smtp_dialogue import SmtpDialogue
@@ -49,6 +50,7 @@ class SmtpFactory(protocol.ServerFactory):
         self.clock = clock
         self.implicit_tls = implicit_tls
         self.doorkeeper = doorkeeper or Doorkeeper(settings.room(), clock.seconds)
+        self.rounds = Rounds(clock)
         self._open: set[SmtpConnection] = set()
         self._connections = CONNECTIONS.labels("smtps" if implicit_tls else "smtp")
         self._bounds = Bounds(

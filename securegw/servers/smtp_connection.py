@@ -7,7 +7,6 @@ the greeting.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Coroutine, Generator
 from typing import Any, Protocol
 
@@ -29,12 +28,14 @@ from zope.interface import implementer
 from securegw.servers.client_certificates import ClientAuthorities
 from securegw.servers.connections import Doorkeeper
 from securegw.servers.proxy_header import BadProxyHeader, Client, ProxyReader
+from securegw.servers.rounds import Rounds
 from securegw.servers.smtp_commands import Reply
 from securegw.servers.smtp_counters import count_refusal
 from securegw.servers.smtp_dialogue import SmtpDialogue
 from securegw.servers.smtp_events import Close, Event, Send, StartTLS
 from securegw.servers.smtp_peer import Intake, Peer
 from securegw.servers.smtp_settings import SmtpSettings
+from securegw.tls_session import start_tls
 from securegw.wire import send
 
 log = txaio.make_logger()
@@ -54,6 +55,7 @@ class Door(Protocol):
     authorities: ClientAuthorities | None
     clock: IReactorTime
     doorkeeper: Doorkeeper
+    rounds: Rounds
     implicit_tls: bool
 
     def is_proxy(self, address: str) -> bool: ...
@@ -74,10 +76,11 @@ class SmtpConnection(protocol.Protocol):
         self._dialogue = dialogue
         self._peer = _peer(door, str(getattr(peer, "host", "") or ""), int(getattr(peer, "port", 0) or 0))
         self._proxy: ProxyReader | None = None
-        self._todo: deque[Event] = deque()
+        self._todo: list[Event] = []
         self._unsent: list[bytes] = []
         self._working = self._paused = self._counted = self._gone = self._check = self._welcomed = False
         self._timer: IDelayedCall | None = None
+        self._round: int | None = None
         self._began = self._heard = self._stepped = door.clock.seconds()
         self._steps = 0
 
@@ -172,7 +175,7 @@ class SmtpConnection(protocol.Protocol):
         self._wait_for("handshake")
         self._dialogue.secured()
         if not ISSLTransport.providedBy(self.transport):  # the endpoint may have wrapped it already
-            self.transport.startTLS(self._door.tls)
+            start_tls(self, self._door.tls)
 
     def _welcome(self) -> None:
         self._welcomed = True
@@ -182,7 +185,7 @@ class SmtpConnection(protocol.Protocol):
             self._greet()
 
     def _greet(self) -> None:
-        self._arm(self._door.settings.command_time / STRESS, self._check_time)
+        self._watch(self._door.settings.command_time / STRESS)
         self._perform(self._dialogue.greet())
 
     def _wait_for(self, what: str) -> None:
@@ -205,7 +208,7 @@ class SmtpConnection(protocol.Protocol):
         self._working = True
         try:
             while self._todo:
-                self._do(self._todo.popleft())
+                self._do(self._todo.pop(0))  # few at a time; an empty deque has room for sixty
         finally:
             self._working = False
         self._write()
@@ -217,7 +220,7 @@ class SmtpConnection(protocol.Protocol):
             self._close(event.reason)
         elif isinstance(event, StartTLS):
             self._write()
-            self.transport.startTLS(self._door.tls)
+            start_tls(self, self._door.tls)
             self._todo.extend(self._dialogue.secured())
         else:
             self._consult(self._peer.ask(event, self._dialogue.helo, self._door.clock.seconds))
@@ -270,11 +273,14 @@ class SmtpConnection(protocol.Protocol):
         session = self._began + self._patience(settings.session_time)
         return min(session, self._stepped + self._patience(settings.command_time))
 
-    def _check_time(self) -> None:
+    def time_has_come(self) -> None:
         """Runs now and then, not at every byte, but so often that stress is felt by those who came before it."""
+        self._round = None
+        if self._gone:
+            return
         left = self._deadline() - self._door.clock.seconds()
         if left > 0:
-            self._arm(min(left, self._door.settings.command_time / STRESS), self._check_time)
+            self._watch(min(left, self._door.settings.command_time / STRESS))
         else:
             self._perform(self._dialogue.refuse(Reply(421, "4.4.2", "You took too long"), "time is over"))
 
@@ -282,7 +288,14 @@ class SmtpConnection(protocol.Protocol):
         self._stop_timer()
         self._timer = self._door.clock.callLater(seconds, call)
 
+    def _watch(self, seconds: float) -> None:
+        self._stop_timer()
+        self._round = self._door.rounds.enter(self, seconds)
+
     def _stop_timer(self) -> None:
+        if self._round is not None:
+            self._door.rounds.leave(self, self._round)
+            self._round = None
         if self._timer and self._timer.active():
             self._timer.cancel()
         self._timer = None

@@ -6,36 +6,34 @@ forged); nothing can be set by it. The names are explained by ``etc/snmp/SECUREG
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import txaio
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 
-from securegw import config, counters
-from securegw.config import Kind, Network, setting
-from securegw.config.kinds import Unfit
+from securegw import counters
+from securegw.config import Network
 from securegw.health import Check, Table
-from securegw.servers.networks import LOOPBACK, is_named
+from securegw.servers.networks import is_named
 from securegw.servers.snmp_agent import SnmpAgent
 from securegw.servers.snmp_ber import oid
 from securegw.servers.snmp_engine import start_engine
+from securegw.servers.snmp_informs import AsUser, ByCommunity, Receiver, Speech
 from securegw.servers.snmp_security import Secrets, read_secrets
+from securegw.servers.snmp_settings import SnmpSettings, UdpPlace
 from securegw.servers.snmp_tree import (
-    CHECK_CHANGED,
     STATE,
     TRAP_OID,
     UPTIME,
     WORDS,
     About,
+    Names,
     Tree,
     cell,
-    check_name,
     make_tree,
     ticks,
 )
@@ -46,67 +44,6 @@ PER_SECOND = 200
 ENGINE = "snmp-engine"
 DATAGRAMS = counters.declare("securegw_snmp_datagrams", "Datagrams to the SNMP agent, by outcome.", ["outcome"])
 TRAPS = counters.declare("securegw_snmp_traps", "Notifications sent when a check changed.")
-
-_LISTEN = re.compile(r"udp:(?:port=)?(\d{1,5})(?::interface=((?:[^:\\]|\\:)+))?")
-
-
-@attrs.frozen
-class UdpPlace:
-    """An address and a port; without an address, all of them."""
-
-    address: str
-    port: int
-
-
-def _read_listen(value: object, folder: Path) -> UdpPlace:
-    found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
-    if found is None or not int(found[1]) < 65536:
-        raise Unfit
-    return UdpPlace(_address((found[2] or "").replace("\\:", ":")), int(found[1]))
-
-
-def _read_target(value: object, folder: Path) -> UdpPlace:
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise Unfit
-    return UdpPlace(_address(host.strip("[]")), int(port))
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text)) if text else ""
-    except ValueError as error:
-        raise Unfit(str(error)) from None
-
-
-udp_listen = Kind[UdpPlace]('an endpoint like "udp:161" or "udp:161:interface=192.0.2.1"', "udp:161", _read_listen)
-udp_target = Kind[UdpPlace]('an address and a port like "192.0.2.5:162"', "192.0.2.5:162", _read_target)
-
-
-@attrs.frozen
-class SnmpSettings:
-    """The SNMP agent, read-only. Nothing listens unless it is set."""
-
-    listen: tuple[UdpPlace, ...] = setting(
-        config.list_of(udp_listen), default=[], help='Where managers are answered, usually "udp:161".'
-    )
-    networks: tuple[Network, ...] = setting(
-        config.list_of(config.network), default=list(LOOPBACK), help="Who may ask; others hear nothing."
-    )
-    secrets: Path | None = setting(
-        config.path,
-        default=None,
-        help='File, mode 0600, with lines "community NAME" (version 2c) and "user NAME SHA-256 PASSWORD AES PASSWORD" '
-        "(version 3; also SHA and SHA-512).",
-    )
-    traps: tuple[UdpPlace, ...] = setting(
-        config.list_of(udp_target), default=[], help="Who is told when a check changes its state."
-    )
-    trap_user: str | None = setting(
-        config.text, default=None, help="The user of version 3 as whom that is told; without one, by a community."
-    )
-    contact: str = setting(config.text, default="postmaster", help="Who looks after this gateway (sysContact).")
-    location: str = setting(config.text, default="", help="Where it stands (sysLocation).")
 
 
 class SnmpDoor(DatagramProtocol):
@@ -154,9 +91,11 @@ class Snmp:
         now: Callable[[], float],
         steady: Callable[[], float],
         send: Callable[[bytes, UdpPlace], None],
+        clock: IReactorTime,
     ) -> None:
         self.settings = settings
-        self.engine = start_engine(folder / ENGINE, steady)
+        self.names = Names(settings.enterprise)
+        self.engine = start_engine(folder / ENGINE, steady, settings.enterprise)
         self.secrets = Secrets() if settings.secrets is None else read_secrets(settings.secrets, self.engine.id)
         self.agent = SnmpAgent(self.secrets, self.engine, self.tree)
         self._about = About(host, settings.contact, settings.location)
@@ -165,6 +104,7 @@ class Snmp:
         self._steady = steady
         self._send = send
         self._made: tuple[Table, Tree] | None = None
+        self._receivers = {place: self._receiver(place, clock) for place in settings.informs}
 
     def door(self) -> SnmpDoor:
         return SnmpDoor(self.agent, self.settings.networks, self._now)
@@ -173,24 +113,56 @@ class Snmp:
         """Made anew when the table is a new one."""
         table = self._table()
         if self._made is None or self._made[0] is not table:
-            self._made = table, make_tree(table, self._about, self._uptime, self._now)
+            self._made = table, make_tree(table, self.names, self._about, self._uptime, self._now)
         return self._made[1]
 
     def changed(self, was: Check, check: Check) -> None:
         """Tell everybody who wants to know (SNMPv2-MIB: uptime, which notification, then its objects)."""
+        names = self.names
         bindings = [
             (UPTIME, ticks(self._uptime())),
-            (TRAP_OID, oid(CHECK_CHANGED)),
-            (check_name(STATE, check), cell(STATE, check)),
-            (check_name(WORDS, check), cell(WORDS, check)),
+            (TRAP_OID, oid(names.check_changed)),
+            (names.check(STATE, check), cell(STATE, check)),
+            (names.check(WORDS, check), cell(WORDS, check)),
         ]
-        user = self.settings.trap_user
-        community = next(iter(self.secrets.communities), None)
-        message = self.agent.trap(bindings, user.encode() if user else None, None if user else community)
-        if message is None:
-            return
-        for target in self.settings.traps:
-            self._send(message, target)
+        if self.settings.traps and (message := self.agent.trap(bindings, self._user, self._community)) is not None:
+            for target in self.settings.traps:
+                self._send(message, target)
+        for receiver in self._receivers.values():
+            if receiver is not None:
+                receiver.tell(bindings)
+
+    def hear(self, datagram: bytes, address: str, port: int) -> None:
+        """What came back to where notifications are sent from."""
+        receiver = self._receivers.get(UdpPlace(address, port))
+        if receiver is not None:
+            receiver.hear(datagram)
+
+    def close(self) -> None:
+        for receiver in self._receivers.values():
+            if receiver is not None:
+                receiver.close()
+
+    @property
+    def _user(self) -> bytes | None:
+        return self.settings.trap_user.encode() if self.settings.trap_user else None
+
+    @property
+    def _community(self) -> bytes | None:
+        return None if self._user else next(iter(self.secrets.communities), None)
+
+    def _receiver(self, place: UdpPlace, clock: IReactorTime) -> Receiver | None:
+        """One that acknowledges; None where there is no secret to tell it with."""
+        master = self.secrets.masters.get(self._user or b"")
+        if master is not None:
+            speech: Speech = AsUser(master, self._steady)
+        elif self._community is not None:
+            speech = ByCommunity(self._community)
+        else:
+            return None
+        return Receiver(
+            place.address, speech, lambda message: self._send(message, place), clock, self.settings.inform_time
+        )
 
     def _uptime(self) -> float:
         return self._steady() - self.engine.began
@@ -200,6 +172,7 @@ class TrapSender:
     """The ports from which notifications go, one for each family of addresses, opened when first needed."""
 
     def __init__(self, reactor: Any) -> None:
+        self.heard: Callable[[bytes, str, int], None] = lambda datagram, address, port: None
         self._reactor = reactor
         self._ports: dict[str, Any] = {}
 
@@ -207,7 +180,7 @@ class TrapSender:
         interface = "::" if ":" in target.address else ""
         try:
             if interface not in self._ports:
-                self._ports[interface] = self._reactor.listenUDP(0, _Silent(), interface=interface)
+                self._ports[interface] = self._reactor.listenUDP(0, _Answers(self), interface=interface)
             self._ports[interface].write(message, (target.address, target.port))
         except (CannotListenError, OSError) as error:
             log.warn("snmp: {target} cannot be told: {problem}", target=target.address, problem=str(error))
@@ -220,7 +193,13 @@ class TrapSender:
         self._ports.clear()
 
 
-class _Silent(DatagramProtocol):
-    """Nobody answers a notification."""
+class _Answers(DatagramProtocol):
+    """What receivers of informs answer."""
 
     noisy = False
+
+    def __init__(self, sender: TrapSender) -> None:
+        self._sender = sender
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self._sender.heard(datagram, addr[0], addr[1])

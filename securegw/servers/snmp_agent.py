@@ -3,57 +3,39 @@
 Versions 2c (RFC 1901, RFC 3416) and 3 with authentication and privacy (RFC 3412, RFC 3414). Whoever shows no right
 secret hears nothing - unlike RFC 3414 3.2 wants it, which would tell a stranger what is wrong; only the name and time
 of our engine are told, for without them nobody could ask. Everything is read-only, and no answer is longer than
-``LARGEST``.
+``snmp_message.LARGEST``.
 """
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable, Sequence
 
-import attrs
-
-from securegw.servers.snmp_ber import (
-    COUNTER32,
-    OCTETS,
-    SEQUENCE,
-    BadBer,
-    Oid,
-    Reader,
-    integer,
-    octets,
-    sequence,
-)
+from securegw.servers.snmp_ber import COUNTER32, SEQUENCE, BadBer, Oid, Reader, integer, octets, sequence
 from securegw.servers.snmp_engine import Engine
+from securegw.servers.snmp_message import (
+    AUTH,
+    LARGEST,
+    NOT_IN_TIME,
+    PRIV,
+    REPORTABLE,
+    SMALLEST,
+    UNKNOWN_ENGINES,
+    Head,
+    Salts,
+    Stand,
+    is_genuine,
+    opened,
+    plain,
+    read_head,
+    secured,
+)
 from securegw.servers.snmp_pdu import REPORT, TRAP, Binding, answer, pdu, read_request
 from securegw.servers.snmp_security import Secrets, User
 from securegw.servers.snmp_tree import Tree
 
-LARGEST = 1400  # bytes, so that no answer is cut into fragments
-SMALLEST = 484  # that everybody takes (RFC 3412 6)
 LONGEST_REQUEST = 1500
 ABOUT = 140  # bytes of a message around its bindings, at most
-AUTH, PRIV, REPORTABLE = 1, 2, 4
-USM = 3
-UNKNOWN_ENGINES: Oid = (1, 3, 6, 1, 6, 3, 15, 1, 1, 4, 0)
-NOT_IN_TIME: Oid = (1, 3, 6, 1, 6, 3, 15, 1, 1, 2, 0)
-
-
-@attrs.frozen
-class Head:
-    """A message of version 3 without its data; ``tag_at`` is where its authentication stands."""
-
-    id: int
-    largest: int
-    flags: int
-    engine: bytes
-    boots: int
-    time: int
-    user: bytes
-    tag: bytes
-    salt: bytes
-    tag_at: int
 
 
 class SnmpAgent:
@@ -64,7 +46,7 @@ class SnmpAgent:
         self.reports = {UNKNOWN_ENGINES: 0, NOT_IN_TIME: 0}
         self._secrets = secrets
         self._tree = tree
-        self._salt = int.from_bytes(os.urandom(8))
+        self._salts = Salts()
 
     def receive(self, datagram: bytes) -> bytes | None:
         """The answer, None for silence."""
@@ -103,13 +85,13 @@ class SnmpAgent:
     # Version 3
 
     def _by_user(self, datagram: bytes, message: Reader) -> bytes | None:
-        head = _read_head(message)
+        head = read_head(message)
         if head.engine != self.engine.id:
             return self._report(head, UNKNOWN_ENGINES, None) if self._may_discover(head) else None
         user = self._secrets.users.get(head.user)
-        if user is None or head.flags & (AUTH | PRIV) != AUTH | PRIV or not _is_genuine(datagram, head, user):
+        if user is None or head.flags & (AUTH | PRIV) != AUTH | PRIV or not is_genuine(datagram, head, user):
             return None
-        if not self.engine.in_window(head.boots, head.time):
+        if not self.engine.in_window(head.stand.boots, head.stand.time):
             return self._report(head, NOT_IN_TIME, user)
         return self._answer(head, user, message)
 
@@ -118,11 +100,7 @@ class SnmpAgent:
         return bool(head.flags & REPORTABLE) and not head.flags & (AUTH | PRIV) and not head.user
 
     def _answer(self, head: Head, user: User, message: Reader) -> bytes | None:
-        if len(head.salt) != 8:
-            return None
-        sealed = message.octets()
-        message.finish()
-        scoped = Reader(user.decrypt(sealed, head.boots, head.time, head.salt)).enter(SEQUENCE)
+        scoped = opened(message, head, user)
         if scoped.octets() != self.engine.id or scoped.octets() != b"":
             return None
         request = read_request(scoped)
@@ -135,64 +113,10 @@ class SnmpAgent:
         told = pdu(REPORT, 0, [(name, integer(self.reports[name], COUNTER32))])
         if user is not None:
             return self._secured(head.id, user, told, AUTH)
-        scoped = sequence((octets(self.engine.id), octets(b""), told))
-        return sequence((integer(3), _global(head.id, 0), octets(self._parameters(b"", b"", b"")), scoped))
+        return plain(head.id, self._stand(), told)
 
     def _secured(self, number: int, user: User, told: bytes, flags: int = AUTH | PRIV) -> bytes:
-        """A whole message: encrypted, then authenticated with its place filled with zeros."""
-        boots, seconds = self.engine.boots, self.engine.time
-        salt = b""
-        scoped = sequence((octets(self.engine.id), octets(b""), told))
-        if flags & PRIV:
-            self._salt = (self._salt + 1) % 2**64
-            salt = self._salt.to_bytes(8)
-            scoped = octets(user.encrypt(scoped, boots, seconds, salt))
-        zeros = bytes(user.tag_size)
-        parameters = octets(self._parameters(user.name, zeros, salt, boots, seconds))
-        message = sequence((integer(3), _global(number, flags), parameters, scoped))
-        at = len(message) - len(scoped) - len(octets(salt)) - len(zeros)
-        return message[:at] + user.sign(message) + message[at + len(zeros) :]
+        return secured(number, self._stand(), user, told, self._salts, flags)
 
-    def _parameters(
-        self, user: bytes, tag: bytes, salt: bytes, boots: int | None = None, seconds: int | None = None
-    ) -> bytes:
-        """UsmSecurityParameters (RFC 3414 2.4)."""
-        boots = self.engine.boots if boots is None else boots
-        seconds = self.engine.time if seconds is None else seconds
-        return sequence(
-            (octets(self.engine.id), integer(boots), integer(seconds), octets(user), octets(tag), octets(salt))
-        )
-
-
-def _read_head(message: Reader) -> Head:
-    data = message.enter(SEQUENCE)
-    number, largest = data.integer(low=0), data.integer(low=SMALLEST)
-    flags, model = data.octets(), data.integer()
-    data.finish()
-    if len(flags) != 1 or model != USM:
-        raise BadBer("another security model")
-    wrapped = message.enter(OCTETS)
-    parameters = wrapped.enter(SEQUENCE)
-    wrapped.finish()
-    engine, boots, time, user = (
-        parameters.octets(),
-        parameters.integer(low=0),
-        parameters.integer(low=0),
-        parameters.octets(),
-    )
-    inside = parameters.enter(OCTETS)
-    salt = parameters.octets()
-    parameters.finish()
-    tag = inside.raw[inside.at : inside.end]
-    return Head(number, largest, flags[0], engine, boots, time, user, tag, salt, inside.at)
-
-
-def _is_genuine(datagram: bytes, head: Head, user: User) -> bool:
-    if len(head.tag) != user.tag_size:
-        return False
-    unsigned = datagram[: head.tag_at] + bytes(len(head.tag)) + datagram[head.tag_at + len(head.tag) :]
-    return hmac.compare_digest(user.sign(unsigned), head.tag)
-
-
-def _global(number: int, flags: int) -> bytes:
-    return sequence((integer(number), integer(LARGEST), octets(bytes([flags])), integer(USM)))
+    def _stand(self) -> Stand:
+        return Stand(self.engine.id, self.engine.boots, self.engine.time)

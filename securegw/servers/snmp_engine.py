@@ -14,7 +14,6 @@ from pathlib import Path
 
 import attrs
 
-ENTERPRISE = 32473
 WINDOW = 150  # seconds (RFC 3414 2.2.3)
 LATEST = 2**31 - 1
 
@@ -44,12 +43,15 @@ class Engine:
         return boots == self.boots < LATEST and abs(seconds - self.time) <= WINDOW
 
 
-def start_engine(file: Path, steady: Callable[[], float]) -> Engine:
-    """The engine that the file names, one start later; a new one where there is no file."""
+def start_engine(file: Path, steady: Callable[[], float], enterprise: int) -> Engine:
+    """The engine that the file names, one start later; a new one where there is no file.
+
+    A name is for good: another enterprise number gives only new engines another one.
+    """
     try:
         found = _STATE.fullmatch(file.read_text("ascii"))
     except FileNotFoundError:
-        name, boots = new_name(), 0
+        name, boots = new_name(enterprise), 0
     except UnicodeDecodeError:
         raise BadEngine(f"{file}: is damaged") from None
     else:
@@ -60,9 +62,9 @@ def start_engine(file: Path, steady: Callable[[], float]) -> Engine:
     return Engine(name, min(boots + 1, LATEST), steady, steady())
 
 
-def new_name() -> bytes:
-    """A name of ours (RFC 3411 5, SnmpEngineID): our number, then octets that are unique."""
-    return (1 << 31 | ENTERPRISE).to_bytes(4) + b"\x05" + secrets.token_bytes(8)
+def new_name(enterprise: int) -> bytes:
+    """A name of ours (RFC 3411 5, SnmpEngineID): the enterprise's number, then octets that are unique."""
+    return (1 << 31 | enterprise).to_bytes(4) + b"\x05" + secrets.token_bytes(8)
 
 
 def _write(file: Path, text: str) -> None:

@@ -12,7 +12,7 @@ import attrs
 from securegw.servers.snmp_ber import END_OF_VIEW, NULL, SEQUENCE, BadBer, Oid, Reader, integer, oid, pack, sequence
 from securegw.servers.snmp_tree import Tree
 
-GET, GET_NEXT, RESPONSE, SET, GET_BULK, TRAP, REPORT = 0xA0, 0xA1, 0xA2, 0xA3, 0xA5, 0xA7, 0xA8
+GET, GET_NEXT, RESPONSE, SET, GET_BULK, INFORM, TRAP, REPORT = 0xA0, 0xA1, 0xA2, 0xA3, 0xA5, 0xA6, 0xA7, 0xA8
 REQUESTS = (GET, GET_NEXT, SET, GET_BULK)
 TOO_BIG, NOT_WRITABLE = 1, 17
 MOST_NAMES = 64
@@ -33,6 +33,16 @@ class Request:
     names: tuple[Oid, ...]
 
 
+@attrs.frozen
+class Told:
+    """What another one answers or reports; ``status`` 0 is well."""
+
+    kind: int
+    id: int
+    status: int
+    names: tuple[Oid, ...]
+
+
 def read_request(reader: Reader) -> Request:
     """The next request; raises BadBer for all that is none."""
     kind = reader.tag
@@ -40,6 +50,20 @@ def read_request(reader: Reader) -> Request:
         raise BadBer("not a request")
     inside = reader.enter(kind)
     number, first, second = inside.integer(), inside.integer(), inside.integer()
+    return Request(kind, number, first, second, _read_names(inside))
+
+
+def read_told(reader: Reader) -> Told:
+    """The next response or report; raises BadBer for all that is none."""
+    kind = reader.tag
+    if kind not in (RESPONSE, REPORT):
+        raise BadBer("neither a response nor a report")
+    inside = reader.enter(kind)
+    number, status, _ = inside.integer(), inside.integer(), inside.integer()
+    return Told(kind, number, status, _read_names(inside))
+
+
+def _read_names(inside: Reader) -> tuple[Oid, ...]:
     bindings = inside.enter(SEQUENCE)
     inside.finish()
     names: list[Oid] = []
@@ -50,7 +74,7 @@ def read_request(reader: Reader) -> Request:
         binding.finish()
         if len(names) > MOST_NAMES:
             raise BadBer("too many names")
-    return Request(kind, number, first, second, tuple(names))
+    return tuple(names)
 
 
 def answer(request: Request, tree: Tree, room: int) -> bytes:

@@ -66,11 +66,26 @@ class User:
 
 
 @attrs.frozen
+class Master:
+    """A user with keys that are made for no engine yet (RFC 3414 2.6: the keys Ku)."""
+
+    name: bytes
+    hash: str
+    auth: bytes = attrs.field(repr=False)
+    priv: bytes = attrs.field(repr=False)
+
+    def at(self, engine: bytes) -> User:
+        auth, priv = (localize(self.hash, key, engine) for key in (self.auth, self.priv))
+        return User(self.name, self.hash, auth, priv[:16])
+
+
+@attrs.frozen
 class Secrets:
-    """All that may be asked with."""
+    """All that may be asked with; ``masters`` are the users, for engines that are not ours."""
 
     communities: tuple[bytes, ...] = ()
     users: Mapping[bytes, User] = attrs.field(factory=dict)
+    masters: Mapping[bytes, Master] = attrs.field(factory=dict)
 
     def is_community(self, name: bytes) -> bool:
         good = [hmac.compare_digest(name, known) for known in self.communities]
@@ -88,7 +103,7 @@ def read_secrets(file: Path, engine: bytes) -> Secrets:
     if stat.S_IMODE(mode) & 0o077:
         raise BadSecrets(f"{file}: others may read it; its mode must be 0600")
     communities: list[bytes] = []
-    users: dict[bytes, User] = {}
+    masters: dict[bytes, Master] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = " ".join(line.split())
         if not words or words.startswith("#"):
@@ -97,20 +112,20 @@ def read_secrets(file: Path, engine: bytes) -> Secrets:
             communities.append(found[1].encode())
         elif (found := _USER.fullmatch(words)) and min(len(found[3]), len(found[4])) >= SHORTEST:
             hash = found[2].lower().replace("-", "")
-            users[found[1].encode()] = make_user(found[1], hash, found[3], found[4], engine)
+            auth, priv = (stretched(hash, password) for password in (found[3], found[4]))
+            masters[found[1].encode()] = Master(found[1].encode(), hash, auth, priv)
         else:
             raise BadSecrets(f"{file}: line {number}: wanted: {FORMS}, passwords of {SHORTEST} or more letters")
-    return Secrets(tuple(communities), users)
+    return Secrets(tuple(communities), {name: master.at(engine) for name, master in masters.items()}, masters)
 
 
-def make_user(name: str, hash: str, auth: str, priv: str, engine: bytes) -> User:
-    """A user by her passwords (RFC 3414 A.2)."""
-    return User(name.encode(), hash, localized(hash, auth, engine), localized(hash, priv, engine)[:16])
-
-
-def localized(hash: str, password: str, engine: bytes) -> bytes:
-    """The key of a password at one engine: the digest of a megabyte of it, then of that with the engine's name."""
+def stretched(hash: str, password: str) -> bytes:
+    """The key of a password: the digest of a megabyte of it (RFC 3414 A.2)."""
     raw = password.encode()
     repeated = raw * (MEGABYTE // len(raw) + 1)
-    key = hashlib.new(HASHES[hash], repeated[:MEGABYTE]).digest()
+    return hashlib.new(HASHES[hash], repeated[:MEGABYTE]).digest()
+
+
+def localize(hash: str, key: bytes, engine: bytes) -> bytes:
+    """That key at one engine (RFC 3414 2.6): who learns it there knows nothing of the others."""
     return hashlib.new(HASHES[hash], key + engine + key).digest()

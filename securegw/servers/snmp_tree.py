@@ -1,7 +1,7 @@
 """What can be read by SNMP: the system group (RFC 3418) and SECUREGW-MIB, made of the table of checks and the counters.
 
-The names are those of ``etc/snmp/SECUREGW-MIB.txt``; a test compares both. The root is the arc for examples (RFC 5612)
-until there is a number of our own.
+The names are those of ``etc/snmp/SECUREGW-MIB.txt``; a test compares both. The root is under the enterprise number of
+the settings; the one of the file is that for examples (RFC 5612).
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ from securegw.servers.snmp_ber import (
 SYSTEM: Oid = (1, 3, 6, 1, 2, 1, 1)
 UPTIME: Oid = (*SYSTEM, 3, 0)
 TRAP_OID: Oid = (1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0)
-ROOT: Oid = (1, 3, 6, 1, 4, 1, 32473, 1)
-CHECK_CHANGED: Oid = (*ROOT, 0, 1)
-OVERALL: Oid = (*ROOT, 1, 1)
-CHECKS: Oid = (*ROOT, 1, 2, 1)
-MAILS: Oid = (*ROOT, 1, 3)
+ENTERPRISES: Oid = (1, 3, 6, 1, 4, 1)
 STATE, WORDS, VALUE, TEXT, UNIT, WARNING, CRITICAL = range(2, 9)  # columns; 1 is the name, which is the index
 COLUMNS = (STATE, WORDS, VALUE, TEXT, UNIT, WARNING, CRITICAL)
 COUNTED = (
@@ -48,10 +44,26 @@ LONGEST = 255
 Value = Callable[[], bytes]
 
 
+class Names:
+    """Where everything of ours stands, under the number of an enterprise."""
+
+    def __init__(self, enterprise: int) -> None:
+        self.root: Oid = (*ENTERPRISES, enterprise, 1)
+        self.check_changed: Oid = (*self.root, 0, 1)
+        self.overall: Oid = (*self.root, 1, 1)
+        self.checks: Oid = (*self.root, 1, 2, 1)
+        self.mails: Oid = (*self.root, 1, 3)
+
+    def check(self, column: int, check: Check) -> Oid:
+        """A cell of the table of checks: the index is the name, IMPLIED, so without its length."""
+        return (*self.checks, column, *check.name.encode("ascii"))
+
+
 @attrs.frozen
 class Tree:
-    """Names in their order with their values as of now."""
+    """Names in their order with their values as of now; ``checks`` is where the table of checks begins."""
 
+    checks: Oid
     names: tuple[Oid, ...]
     values: dict[Oid, Value]
 
@@ -68,10 +80,10 @@ class Tree:
             return name, END_OF_VIEW
         return self.names[at], self.values[self.names[at]]()
 
-    @staticmethod
-    def _object(name: Oid) -> Oid:
+    def _object(self, name: Oid) -> Oid:
         """The object type that this is an instance of: a column of the checks, or a scalar without its zero."""
-        return name[: len(CHECKS) + 1] if name[: len(CHECKS)] == CHECKS else name[:-1]
+        size = len(self.checks)
+        return name[: size + 1] if name[:size] == self.checks else name[:-1]
 
 
 @attrs.frozen
@@ -83,20 +95,15 @@ class About:
     location: str
 
 
-def make_tree(table: Table, about: About, uptime: Callable[[], float], now: Callable[[], float]) -> Tree:
+def make_tree(table: Table, names: Names, about: About, uptime: Callable[[], float], now: Callable[[], float]) -> Tree:
     """Everything, with the checks of this table."""
     values = {
-        **dict(_system(about, uptime)),
-        **dict(_overall(table, now)),
-        **dict(_checks(table)),
-        **dict(_mails()),
+        **dict(_system(names.root, about, uptime)),
+        **dict(_overall(names.overall, table, now)),
+        **dict(_checks(names, table)),
+        **dict(_mails(names.mails)),
     }
-    return Tree(tuple(sorted(values)), values)
-
-
-def check_name(column: int, check: Check) -> Oid:
-    """A cell of the table of checks: the index is the name, IMPLIED, so without its length."""
-    return (*CHECKS, column, *check.name.encode("ascii"))
+    return Tree(names.checks, tuple(sorted(values)), values)
 
 
 def cell(column: int, check: Check) -> bytes:
@@ -121,9 +128,9 @@ def ticks(seconds: float) -> bytes:
     return integer(int(seconds * 100) % 2**32, TICKS)
 
 
-def _system(about: About, uptime: Callable[[], float]) -> Iterator[tuple[Oid, Value]]:
+def _system(root: Oid, about: About, uptime: Callable[[], float]) -> Iterator[tuple[Oid, Value]]:
     yield (*SYSTEM, 1, 0), _fixed(_text(f"securegw {__version__}, a secure e-mail gateway"))
-    yield (*SYSTEM, 2, 0), _fixed(oid(ROOT))
+    yield (*SYSTEM, 2, 0), _fixed(oid(root))
     yield UPTIME, lambda: ticks(uptime())
     yield (*SYSTEM, 4, 0), _fixed(_text(about.contact))
     yield (*SYSTEM, 5, 0), _fixed(_text(about.host))
@@ -131,22 +138,22 @@ def _system(about: About, uptime: Callable[[], float]) -> Iterator[tuple[Oid, Va
     yield (*SYSTEM, 7, 0), _fixed(integer(72))  # applications, end to end
 
 
-def _overall(table: Table, now: Callable[[], float]) -> Iterator[tuple[Oid, Value]]:
-    yield (*OVERALL, 1, 0), _fixed(_text(__version__))
-    yield (*OVERALL, 2, 0), _fixed(integer(int(table.state)))
-    yield (*OVERALL, 3, 0), _fixed(_text(table.words))
-    yield (*OVERALL, 4, 0), lambda: integer(min(max(0, int(now() - table.time)), 2**32 - 1), GAUGE32)
+def _overall(overall: Oid, table: Table, now: Callable[[], float]) -> Iterator[tuple[Oid, Value]]:
+    yield (*overall, 1, 0), _fixed(_text(__version__))
+    yield (*overall, 2, 0), _fixed(integer(int(table.state)))
+    yield (*overall, 3, 0), _fixed(_text(table.words))
+    yield (*overall, 4, 0), lambda: integer(min(max(0, int(now() - table.time)), 2**32 - 1), GAUGE32)
 
 
-def _checks(table: Table) -> Iterator[tuple[Oid, Value]]:
+def _checks(names: Names, table: Table) -> Iterator[tuple[Oid, Value]]:
     for check in table:
         for column in COLUMNS:
-            yield check_name(column, check), _fixed(cell(column, check))
+            yield names.check(column, check), _fixed(cell(column, check))
 
 
-def _mails() -> Iterator[tuple[Oid, Value]]:
+def _mails(mails: Oid) -> Iterator[tuple[Oid, Value]]:
     for number, name in enumerate(COUNTED, 1):
-        yield (*MAILS, number, 0), _counter(name)
+        yield (*mails, number, 0), _counter(name)
 
 
 def _counter(name: str) -> Value:

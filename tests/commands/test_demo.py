@@ -26,8 +26,8 @@ from securegw.commands.demo.servers import MailSession, Postbox
 from securegw.commands.demo.story import Scene, Step, play
 from securegw.mail.address import parse_address
 from securegw.servers.snmp_ber import octets
-from securegw.servers.snmp_tree import OVERALL
 from tests.support.snmp_manager import GET, read_v2c, request, with_community
+from tests.support.snmp_names import OVERALL
 
 ROOT = Path(__file__).resolve().parents[2]
 SECUREGW = (sys.executable, "-c", "import sys; from securegw.commands.main import main; sys.exit(main())")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from securegw import counters, gateway
 from securegw.health.checks import CHECKS
-from securegw.servers.snmp_tree import CHECKS as CHECK_ENTRY
 from securegw.servers.snmp_tree import COLUMNS
+from tests.support.snmp_names import CHECKS as CHECK_ENTRY
 
 ETC = Path(__file__).parents[2] / "etc"
 

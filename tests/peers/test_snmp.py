@@ -14,12 +14,13 @@ import attrs
 import pytest
 
 from securegw.health import Check, State
-from securegw.servers.snmp import UdpPlace
-from securegw.servers.snmp_tree import CHECK_CHANGED, CHECKS, COUNTED, MAILS, OVERALL, ROOT, STATE, Oid
+from securegw.servers.snmp_settings import UdpPlace
+from securegw.servers.snmp_tree import COUNTED, STATE, Oid
 from tests.servers.test_snmp import Place
 from tests.support.ports import free_port
 from tests.support.running import ROOT as TREE
 from tests.support.running import Gateway, prepare
+from tests.support.snmp_names import CHECK_CHANGED, CHECKS, MAILS, OVERALL, ROOT
 
 MIB = TREE / "etc" / "snmp"
 # Debian may not ship the modules of the IETF that every MIB imports; these have what ours needs of them.

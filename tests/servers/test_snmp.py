@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
+from twisted.internet.task import Clock
 
 from securegw.config.kinds import Unfit
 from securegw.health import Check, Levels, State, Table
 from securegw.health.checks import CHECKS as NAMES
-from securegw.servers.snmp import PER_SECOND, Snmp, SnmpDoor, SnmpSettings, UdpPlace, udp_listen, udp_target
-from securegw.servers.snmp_agent import LARGEST, NOT_IN_TIME, UNKNOWN_ENGINES
+from securegw.servers.snmp import PER_SECOND, Snmp, SnmpDoor
 from securegw.servers.snmp_ber import (
     COUNTER64,
     END_OF_VIEW,
@@ -30,13 +30,10 @@ from securegw.servers.snmp_ber import (
     sequence,
 )
 from securegw.servers.snmp_engine import BadEngine, start_engine
-from securegw.servers.snmp_security import BadSecrets, localized, read_secrets
+from securegw.servers.snmp_message import LARGEST, NOT_IN_TIME, UNKNOWN_ENGINES
+from securegw.servers.snmp_security import BadSecrets, localize, read_secrets, stretched
+from securegw.servers.snmp_settings import EXAMPLE, SnmpSettings, UdpPlace, udp_listen, udp_target
 from securegw.servers.snmp_tree import (
-    CHECK_CHANGED,
-    CHECKS,
-    MAILS,
-    OVERALL,
-    ROOT,
     STATE,
     SYSTEM,
     TRAP_OID,
@@ -58,6 +55,7 @@ from tests.support.snmp_manager import (
     request,
     with_community,
 )
+from tests.support.snmp_names import CHECK_CHANGED, CHECKS, MAILS, OVERALL, ROOT
 
 SECRETS = """\
 # who may ask
@@ -82,11 +80,12 @@ class Place:
             secrets.write_text(SECRETS)
             secrets.chmod(0o600)
         self.clock = 1000.0
+        self.timer = Clock()
         self.table = Table(900.0, (QUEUE, SPACE, CLOCK))
         self.told: list[tuple[bytes, UdpPlace]] = []
         self.snmp = Snmp(
             SnmpSettings(secrets=secrets, **settings), "gw.test", folder, lambda: self.table, lambda: self.clock,
-            lambda: self.clock, lambda message, target: self.told.append((message, target)),
+            lambda: self.clock, lambda message, target: self.told.append((message, target)), self.timer,
         )  # fmt: skip
         self.receive = self.snmp.agent.receive
 
@@ -249,7 +248,7 @@ def test_messages_of_an_earlier_start_are_old(tmp_path: Path) -> None:
 def test_keys_are_those_of_the_standard() -> None:
     """RFC 3414 A.3.2: "maplesyrup" at the engine 00..02, with SHA-1."""
     engine = bytes(11) + b"\x02"
-    assert localized("sha", "maplesyrup", engine).hex() == "6695febc9288e36282235fc7151f128497b38f3f"
+    assert localize("sha", stretched("sha", "maplesyrup"), engine).hex() == "6695febc9288e36282235fc7151f128497b38f3f"
 
 
 class TestThreat5759:
@@ -465,7 +464,7 @@ def test_without_a_secret_nobody_is_told(tmp_path: Path) -> None:
 
 def test_the_engine_keeps_its_name_and_counts_its_starts(tmp_path: Path) -> None:
     file = tmp_path / "engine"
-    engines = [start_engine(file, lambda: 5.0) for _ in range(3)]
+    engines = [start_engine(file, lambda: 5.0, EXAMPLE) for _ in range(3)]
     assert [engine.boots for engine in engines] == [1, 2, 3]
     assert len({engine.id for engine in engines}) == 1
     assert engines[0].id[:5] == bytes.fromhex("80007ed905")
@@ -476,12 +475,12 @@ def test_the_engine_keeps_its_name_and_counts_its_starts(tmp_path: Path) -> None
 def test_a_damaged_engine_does_not_begin_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "engine").write_text(text, "latin-1")
     with pytest.raises(BadEngine):
-        start_engine(tmp_path / "engine", lambda: 0.0)
+        start_engine(tmp_path / "engine", lambda: 0.0, EXAMPLE)
 
 
 def test_an_engine_that_was_started_too_often_answers_no_user(tmp_path: Path) -> None:
     (tmp_path / "engine").write_text(f"80007ed905aabbccdd {2**31 - 2}\n")
-    engine = start_engine(tmp_path / "engine", lambda: 0.0)
+    engine = start_engine(tmp_path / "engine", lambda: 0.0, EXAMPLE)
     assert not engine.in_window(engine.boots, 0)
 
 

@@ -32,7 +32,6 @@ def main() -> None:
 
     txaio.use_twisted()
     from twisted.internet import reactor
-    from twisted.protocols.tls import TLSMemoryBIOFactory
 
     from securegw.servers.nrpe import NrpeFactory, NrpeSettings
     from securegw.servers.nrpe_anonymous import AnonymousTLS
@@ -42,7 +41,7 @@ def main() -> None:
     here = NrpeFactory(NrpeSettings(), lambda: TABLE, loop)
     elsewhere = NrpeFactory(NrpeSettings(networks=(ip_network("192.0.2.0/24"),)), lambda: TABLE, loop)
     factories = {
-        "anonymous": TLSMemoryBIOFactory(AnonymousTLS(), False, here),
+        "anonymous": NrpeFactory(NrpeSettings(), lambda: TABLE, loop, AnonymousTLS()),
         "none": here,
         "elsewhere": elsewhere,
     }
