@@ -2,14 +2,14 @@
 twentieth step (deadlocks and serialization failures), all under load.
 
 SMTP says 451 within thirty seconds or takes nothing; no 250 is lost, nothing is refused for good, and the gateway,
-which nobody restarts, works on by itself. Where the database cannot be read either, LDAP says 52 and the portal 503. A step of which the gateway cannot know whether it was stored counts as
-failed: a mail that was answered 451, or delivered, in such a step may come twice (threats 7.2).
+which nobody restarts, works on by itself. Where the database cannot be read either, LDAP says 52 and the portal 503.
+A step of which the gateway cannot know whether it was stored counts as failed: a mail that was answered 451, or
+delivered, in such a step may come twice (threats 7.2).
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import sys
 import threading
@@ -35,7 +35,8 @@ from tests.support.starting import start_by
 FULL = "SECUREGW_FULL" in os.environ
 MAILS, REFUSED = (1000, 12) if FULL else (60, 4)
 SECONDS = 60.0 if FULL else 0.0  # that the trouble lasts at least
-WORDS = TWISTD if FULL else (sys.executable, "-m", "tests.support.hasty", "lease=5", "deadline=2", "connect=2", "stale=1")
+HASTY = ("lease=5", "deadline=2", "connect=2", "stale=1")
+WORDS = TWISTD if FULL else (sys.executable, "-m", "tests.support.hasty", *HASTY)
 QUICK: dict[str, dict[str, object]] = {
     "delivery": {"first_retry": "1s"},
     "smtp": {"connections_per_minute": 100_000},
@@ -66,9 +67,7 @@ class Drilled:
 
     def ldap(self, address: str) -> int:
         """The code of the answer to a search for the certificate of an address that nobody has asked for before."""
-        with socket.create_connection(("127.0.0.1", self.ldap_port), LONGEST_REPLY) as asking:
-            asking.sendall(ldap_client.search(f"(mail={address})"))
-            return ldap_client.read(asking.recv(4096))[-1].code
+        return ldap_client.code_of(self.ldap_port, f"(mail={address})", LONGEST_REPLY)
 
     def portal(self) -> int:
         """The status of a page for which the portal must find out who is there."""

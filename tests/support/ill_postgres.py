@@ -1,4 +1,5 @@
-"""A PostgreSQL that falls ill when it is told to: stopped, frozen, without room for clients, killed in a commit, at odds.
+"""A PostgreSQL that falls ill when it is told to: stopped, frozen, without room for clients, killed in a commit, at
+odds with everybody who writes.
 
 Its databases belong to a role that is no superuser, because superusers are let in whatever the limits are.
 """
@@ -18,8 +19,8 @@ from tests.support.postgres import Postgres, own_server
 
 ROLE = "gateway"
 SECONDS = 20.0
-# One of so many statements that write, and one of so many commits, is undone, as if another transaction were in its way.
-# A sequence counts them, for it is not undone itself.
+# One of so many statements that write, and of so many commits, is undone, as if another transaction were in its way. A
+# sequence counts them, for it is not undone itself.
 UNDONE = 20
 AT_ODDS = """
 CREATE SEQUENCE at_odds_turn;
