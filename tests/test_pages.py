@@ -43,6 +43,23 @@ def test_forms_of_both_kinds(step):
     assert (upload.name, upload.kind, upload.content) == ("Änd.pdf", "application/pdf", b"\r\n--x\0")
 
 
+def test_without_room_for_temporary_files_it_is_not_now(monkeypatch):
+    """D5: a browser that brings a letter gets a page, whenever the disk is full."""
+
+    def full(_data):
+        raise OSError(28, "No space left on device")
+
+    rules = BodyRules(10_000_000, sealed_field="letter")
+    body = body_for(MULTIPART, rules)
+    raw = parts({"letter": "QUJDREVG" * 200_000})
+    body.feed(raw[:1000])
+    monkeypatch.setattr(body.sealed, "write", full)
+    body.feed(raw[1000:])
+    with pytest.raises(Sorry) as caught:
+        body.form()
+    assert (caught.value.status, body.sealed) == (503, None)
+
+
 def test_the_sealed_field_is_kept_apart_and_unfolded():
     rules = BodyRules(10_000_000, sealed_field="letter")
     form = eat(MULTIPART, parts({"letter": "QUJD\r\n REVG\t\r\n" * 200_000, "lang": "de"}), rules, 65_536).form()

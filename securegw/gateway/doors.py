@@ -74,7 +74,8 @@ def _smtp(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
     tls = None if own.certificate is None or own.key is None else _server_tls(own.certificate, own.key)
     if implicit_tls and tls is None:
         raise BadCertificate("[smtp] listen_tls needs a certificate and a key")
-    return smtp_factory(house.intake, own, tls, house.settings.gateway.host, reactor, implicit_tls=implicit_tls)
+    host, keeper = house.settings.gateway.host, house.callers
+    return smtp_factory(house.intake, own, tls, host, reactor, implicit_tls=implicit_tls, doorkeeper=keeper)
 
 
 def _ldap(house: House, reactor: Any, *, ours: bool, implicit_tls: bool = False) -> Any:

@@ -48,6 +48,7 @@ from securegw.keys.mailboxes import MailboxKeys
 from securegw.keys.published import Published
 from securegw.keys.revocations import Revocations
 from securegw.mail.texts import Texts
+from securegw.servers.connections import Doorkeeper
 from securegw.store.database import Database, place
 from securegw.store.fence import FILE
 from securegw.tls import ClientTLS
@@ -83,6 +84,7 @@ class House:
     health: Watch
     relay: Any
     doors: list[Place]
+    callers: Doorkeeper  # of all SMTP doors: their limits are for them together
 
 
 def furnish(
@@ -245,6 +247,7 @@ def furnish(
         Watch(settings.health, _health_places(settings, database, claims, hours), database, workers, now),
         relay,
         doors,
+        Doorkeeper(settings.smtp.room(), now),
     )
 
 

@@ -31,7 +31,7 @@ STALE = 3  # so many rounds without a new table, and nobody may believe the old 
 WAIT = 5.0  # seconds after which an answer that has not come yet is a fault
 LATELY = 600.0
 REFUSALS = "securegw_smtp_refusals_total"
-STRESS = "securegw_smtp_stress"
+STRESS = "securegw_stress"
 UNWRITTEN = "securegw_log_lost_total"
 STATE = counters.declare_gauge("securegw_check_state", "0 well, 1 warning, 2 critical, 3 unknown.", ["check"])
 

@@ -247,5 +247,5 @@ class WireCheck:
 
 def _is_whole(raw: bytes) -> bool:
     """Every line end ends one line, so there are as many lines as CRs and as LFs only if each is a pair."""
-    ends = len(raw.splitlines()) - (bool(raw) and not raw.endswith(b"\n"))
+    ends = len(raw.splitlines()) - (bool(raw) and not raw.endswith((b"\n", b"\r")))
     return ends == raw.count(b"\n") == raw.count(b"\r") and b"\0" not in raw

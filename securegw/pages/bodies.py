@@ -154,6 +154,8 @@ class PartsBody(Body):
             self.refuse(413)
         except MultipartError:
             self.refuse(400)
+        except OSError:  # no room for temporary files (D5)
+            self.refuse(503)
 
     def _place(self, segment: MultipartSegment) -> Callable[[bytes], object]:
         """Where the bytes of this part go."""

@@ -13,7 +13,10 @@ from functools import lru_cache
 
 import attrs
 
-from securegw.servers.smtp_counters import OPEN, STRESS
+from securegw.counters import declare_gauge
+
+OPEN = declare_gauge("securegw_open_connections", "Connections open now.", ["door"])
+STRESS = declare_gauge("securegw_stress", "1 while the door is crowded, and less patient if it can be.", ["door"])
 
 
 @attrs.frozen

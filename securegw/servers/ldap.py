@@ -272,12 +272,13 @@ class LdapConnection(protocol.Protocol):
             return self._answer(event, (Outcome((), replies.BUSY, "Too many questions at once"), ""))
         self._door.asking += 1
         done = Deferred.fromCoroutine(self._find_out(event))
-        seconds = self._door.settings.search_time
-        if isinstance(event.request, Search) and event.request.time:
-            seconds = min(seconds, event.request.time)
+        # Our own patience ends when the store hangs, and then it must not look as if there were no more to find (REL4).
+        seconds, code = self._door.settings.search_time, replies.UNAVAILABLE
+        if isinstance(event.request, Search) and 0 < event.request.time < seconds:
+            seconds, code = event.request.time, replies.TIME_LIMIT_EXCEEDED
         timer = None
         if not done.called:
-            late = Outcome((), replies.TIME_LIMIT_EXCEEDED)
+            late = Outcome((), code)
             timer = self._door.clock.callLater(seconds, self._answer, event, (late, ""))
         done.addBoth(self._came_back, timer)
         done.addCallbacks(lambda found: self._answer(event, found), lambda failure: self._broke(event, failure))

@@ -10,9 +10,7 @@ MESSAGES = declare("securegw_smtp_messages", "Messages taken, each answered 250 
 BYTES = declare("securegw_smtp_bytes", "Bytes of the messages taken")
 REFUSALS = declare("securegw_smtp_refusals", "Commands, messages and connections refused, by reason", ["reason"])
 
-OPEN = declare_gauge("securegw_smtp_open_connections", "SMTP connections open now", ["door"])
 TEXTS = declare_gauge("securegw_smtp_text_bytes", "Memory given to large texts that are coming in", ["door"])
-STRESS = declare_gauge("securegw_smtp_stress", "1 while the door is crowded and less patient", ["door"])
 
 
 def count_refusal(reason: str) -> None:

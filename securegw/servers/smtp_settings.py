@@ -38,7 +38,7 @@ class SmtpSettings:
     proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
         list_of(network), (), help="Load balancers: they begin every connection with a PROXY header (version 1 or 2)."
     )
-    connections: int = setting(number(1, 100_000), 500, help="Connections open at the same time.")
+    connections: int = setting(number(1, 100_000), 500, help="Connections open at the same time at all SMTP doors.")
     connections_per_address: int = setting(
         number(1, 100_000), 30, help="Connections open at the same time from one address (IPv6: one /64)."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from securegw.config import number, setting, text
 from securegw.mail.errors import StoreBusy
 from securegw.store import bodies
 from securegw.store.checkpoint import Checkpointer
-from securegw.store.deadline import Deadline
+from securegw.store.deadline import Deadline, lost_at_once
 from securegw.store.engine import database_url, in_memory, reading_engine, writing_engine
 from securegw.store.fence import Fence
 from securegw.store.troubles import DatabaseTaken, lost_connection, translate
@@ -169,10 +170,11 @@ class Database:
 
     def _answer(self, asked: Callable[[Connection], T]) -> T:
         try:
+            began = time.monotonic()
             try:
                 return self._ask_once(asked)
             except DBAPIError as error:
-                if not lost_connection(error):
+                if not (lost_connection(error) and lost_at_once(began)):
                     raise
             return self._ask_once(asked)  # over a new connection
         except Exception as error:

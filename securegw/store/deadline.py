@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection
 
+SOON = 5.0
+
 
 class Deadline:
     """Watches the transactions that are open now; a thread of its own looks at them, once there is one."""
@@ -69,6 +71,14 @@ class Deadline:
     def _look_again(self) -> None:
         while not self._stop.wait(min(1.0, self._seconds / 4)):
             self.look()
+
+
+def lost_at_once(began: float) -> bool:
+    """Whether a connection that is lost now may be replaced: who has waited for a deadline does not wait for another.
+
+    With both it would be more than the half minute after which a sender hears from us (D10).
+    """
+    return time.monotonic() - began < SOON
 
 
 def _shut_down(descriptor: int) -> None:

@@ -14,6 +14,8 @@ from securegw.mail.errors import DiskFull, Later, StoreBusy
 
 # Class 53 of PostgreSQL's error codes is "insufficient resources"; 53100 is the disk (Appendix A of its manual).
 _POSTGRESQL_DISK_FULL = "53100"
+# Serialization failure and deadlock: two transactions were in each other's way, and the server has undone this one.
+_POSTGRESQL_UNDONE = frozenset({"40001", "40P01"})
 
 
 class AlreadyThere(Later):
@@ -40,6 +42,11 @@ def is_trouble(error: BaseException) -> bool:
 def lost_connection(error: BaseException) -> bool:
     """True if the server is gone, so that trying the next thing at once is of no use."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def was_undone(error: BaseException) -> bool:
+    """True if the server has taken the whole transaction back for another one's sake: it may be tried again at once."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in _POSTGRESQL_UNDONE
 
 
 def translate(error: BaseException) -> BaseException:

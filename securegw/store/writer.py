@@ -9,6 +9,7 @@ again, alone. So a step may run twice, and must have no effect but in its connec
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import groupby
@@ -22,12 +23,13 @@ from sqlalchemy.exc import DBAPIError
 from securegw.mail.errors import StoreBusy
 from securegw.store import bodies
 from securegw.store.checkpoint import Checkpointer
-from securegw.store.deadline import Deadline
+from securegw.store.deadline import Deadline, lost_at_once
 from securegw.store.engine import commit
-from securegw.store.troubles import lost_connection, translate
+from securegw.store.troubles import lost_connection, translate, was_undone
 
 GROUP_LIMIT = 200  # requests in one transaction: it must end in a time that the callers can wait
 GATHER = 0.002
+TRIES = 3  # of a transaction that the server has undone for the sake of another one
 
 
 @attrs.define(eq=False)
@@ -167,13 +169,17 @@ class Writer:
         return None
 
     def _transaction(self, requests: Sequence[Request]) -> list[Any]:
-        try:
-            return self._attempt(requests)
-        except DBAPIError as error:
-            if not lost_connection(error):
-                raise
-        # The server has closed an idle connection, or restarted; nothing was committed, so a new one may try.
-        return self._attempt(requests)
+        began, lost = time.monotonic(), False
+        for tries in range(1, TRIES + 1):
+            try:
+                return self._attempt(requests)
+            except DBAPIError as error:
+                # The server has closed an idle connection, or restarted; nothing was committed, so a new one may try.
+                again = lost_at_once(began) and not lost if lost_connection(error) else was_undone(error)
+                lost = lost or lost_connection(error)
+                if not again or tries == TRIES:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _attempt(self, requests: Sequence[Request]) -> list[Any]:
         connection = self._begin()
@@ -184,6 +190,8 @@ class Writer:
                 try:
                     commit(connection)
                 except Exception as error:
+                    if was_undone(error):  # nothing is unknown about it
+                        raise
                     raise DatabaseAway(error) from error
         except BaseException:
             connection.close()  # rolls back

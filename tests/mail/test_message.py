@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import re
 import time
 
 import pytest
@@ -8,6 +10,7 @@ from securegw.mail.address import Address
 from securegw.mail.envelope import Envelope, Source
 from securegw.mail.errors import BareLine, HeaderTooLarge
 from securegw.mail.message import (
+    WireCheck,
     check_wire,
     field_line,
     prepend,
@@ -211,3 +214,25 @@ def test_check_wire_finds_every_bare_byte(bad: bytes, at: int) -> None:
 def test_a_lone_cr_and_a_lone_lf_are_no_pair(raw: bytes) -> None:
     with pytest.raises(BareLine):
         check_wire(raw)
+
+
+def pieces_of(text: bytes, cuts: int) -> list[bytes]:
+    """Cut where a bit of ``cuts`` is set."""
+    edges = [0, *(at for at in range(1, len(text)) if cuts >> at & 1), len(text)]
+    return [text[begin:end] for begin, end in itertools.pairwise(edges)]
+
+
+def test_threat_5_1_2_wherever_a_text_is_cut_a_lone_line_end_is_found() -> None:
+    """All texts of up to six letters with all their cuts: ``LF CR | CR LF`` once passed, if it was cut there."""
+    for text in (bytes(each) for size in range(7) for each in itertools.product(b"x\r\n", repeat=size)):
+        good = not re.search(rb"\r(?!\n)|(?<!\r)\n", text)
+        for cuts in range(0, 1 << max(len(text), 1), 2):
+            check = WireCheck()
+            for piece in pieces_of(text, cuts):
+                check.add(piece)
+            try:
+                check.end()
+            except BareLine:
+                assert not good, (text, cuts)
+            else:
+                assert good, (text, cuts)

@@ -1,16 +1,21 @@
-"""Drill D10: PostgreSQL is stopped, frozen, full of clients, without its standby, or killed in a commit, under load.
+"""Drill D10: PostgreSQL is stopped, frozen, full of clients, without its standby, killed in a commit, or undoes every
+twentieth step (deadlocks and serialization failures), all under load.
 
 SMTP says 451 within thirty seconds or takes nothing; no 250 is lost, nothing is refused for good, and the gateway,
-which nobody restarts, works on by itself. A step of which the gateway cannot know whether it was stored counts as
-failed: a mail that was answered 451, or delivered, in such a step may come twice (threats 7.2).
+which nobody restarts, works on by itself. Where the database cannot be read either, LDAP says 52 and the portal 503.
+A step of which the gateway cannot know whether it was stored counts as failed: a mail that was answered 451, or
+delivered, in such a step may come twice (threats 7.2).
 """
 
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,9 +23,11 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.support import ldap_client
 from tests.support.drill import Sums, body_of, count
 from tests.support.ill_postgres import IllPostgres, ill_postgres
 from tests.support.load import Outcome, Patient, write_drill
+from tests.support.ports import free_port
 from tests.support.running import TWISTD, Gateway, prepare
 from tests.support.sink import Arrived, Sink, sink
 from tests.support.starting import start_by
@@ -28,7 +35,8 @@ from tests.support.starting import start_by
 FULL = "SECUREGW_FULL" in os.environ
 MAILS, REFUSED = (1000, 12) if FULL else (60, 4)
 SECONDS = 60.0 if FULL else 0.0  # that the trouble lasts at least
-WORDS = TWISTD if FULL else (sys.executable, "-m", "tests.support.hasty", "lease=5", "deadline=2", "connect=2")
+HASTY = ("lease=5", "deadline=2", "connect=2", "stale=1")
+WORDS = TWISTD if FULL else (sys.executable, "-m", "tests.support.hasty", *HASTY)
 QUICK: dict[str, dict[str, object]] = {
     "delivery": {"first_retry": "1s"},
     "smtp": {"connections_per_minute": 100_000},
@@ -42,7 +50,10 @@ TROUBLES: dict[str, Trouble] = {
     "no more clients": IllPostgres.crowded,
     "no standby": IllPostgres.alone,
     "killed in commit": IllPostgres.killed_in_commit,
+    "at odds": IllPostgres.at_odds,
 }
+UNREADABLE = ("stopped", "frozen", "no more clients")
+OK, UNAVAILABLE = 0, 52
 
 
 @attrs.frozen
@@ -52,6 +63,23 @@ class Drilled:
     gateway: Gateway
     server: IllPostgres
     outside: Sink
+    ldap_port: int
+
+    def ldap(self, address: str) -> int:
+        """The code of the answer to a search for the certificate of an address that nobody has asked for before."""
+        return ldap_client.code_of(self.ldap_port, f"(mail={address})", LONGEST_REPLY)
+
+    def portal(self) -> int:
+        """The status of a page for which the portal must find out who is there."""
+        url = f"https://localhost:{self.gateway.portal_port}/first"
+        asking = urllib.request.Request(url, headers={"Cookie": f"__Host-s={'x' * 43}"})
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(asking, timeout=LONGEST_REPLY, context=context) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +87,12 @@ def drilled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drilled]:
     folder = tmp_path_factory.mktemp("away")
     with ill_postgres() as server, sink() as outside:
         url = server.url(server.database())
-        gateway = prepare(folder, inside=1, outside=outside.port, settings=QUICK, database=url)
+        ldap = free_port()
+        settings = {**QUICK, "ldap": {"outside": [f"tcp:{ldap}:interface=127.0.0.1"]}}
+        gateway = prepare(folder, inside=1, outside=outside.port, settings=settings, database=url)
         try:
             start_by(gateway, *WORDS)
-            yield Drilled(gateway, server, outside)
+            yield Drilled(gateway, server, outside, ldap)
         finally:
             gateway.kill()
 
@@ -84,8 +114,10 @@ def test_d10_without_its_database_it_says_later(
     load.wait_for(MAILS // 10)
     with TROUBLES[trouble](drilled.server):
         ill = time.monotonic()
-        wait_for(lambda: len(load.refusals()) >= REFUSED, f"nothing was refused: {gateway.log[-2000:]}")
+        wait_for(lambda: felt(trouble, drilled, load) >= REFUSED, f"nobody felt it: {gateway.log[-2000:]}")
+        readers = drilled.ldap(f"nobody-{run}@inside.test"), drilled.portal()
         time.sleep(max(0.0, SECONDS - (time.monotonic() - ill)))
+        undone = drilled.server.undone() if trouble == "at odds" else 0
     well = time.monotonic()
     wait_for(lambda: load.counts()["accepted"] > 0.5 * MAILS, "it takes nothing any more")
     back = time.monotonic() - well
@@ -97,7 +129,7 @@ def test_d10_without_its_database_it_says_later(
     codes = sorted({reply[:3] for one in load.outcomes.values() for reply in one.replies})
     line = (
         f"D10 {trouble}: {sums.line()} refused={len(load.refusals())} replies={codes} "
-        f"longest-reply={load.longest_reply:.1f}s back={back:.1f}s"
+        f"longest-reply={load.longest_reply:.1f}s back={back:.1f}s undone={undone} readers={readers}"
     )
     print(line)
     record_property("drill", line)
@@ -106,6 +138,13 @@ def test_d10_without_its_database_it_says_later(
     assert set(codes) <= {"250", "451"}
     assert load.longest_reply < LONGEST_REPLY
     assert back < BACK
+    assert (readers == (UNAVAILABLE, 503)) is (trouble in UNREADABLE), readers
+    assert drilled.ldap(f"somebody-{run}@inside.test") == OK and drilled.portal() < 500
+
+
+def felt(trouble: str, drilled: Drilled, load: Patient) -> int:
+    """How often the trouble was noticed: by who sends, or, where that is worked off in silence, by the database."""
+    return drilled.server.undone() if trouble == "at odds" else len(load.refusals())
 
 
 def wait_for(test: Callable[[], bool], words: str, seconds: float = PATIENCE) -> None:

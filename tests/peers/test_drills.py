@@ -1,4 +1,4 @@
-"""Short forms of the drills D2, D3, D5 and D22 (threats 7): order of system calls, kill points, full disk, slow peers.
+"""Short forms of the drills D2, D3 and D22 (threats 7): order of system calls, kill points, slow peers.
 
 The gateway is always the real one under twistd. The sums are those of threats 7.0.
 """
@@ -31,7 +31,7 @@ from securegw.store.upgrade import upgrade
 from tests.support import load as loads
 from tests.support.drill import Pair, Sums, body_of, count, digest
 from tests.support.killing import Trap
-from tests.support.load import Drill, Load, Outcome, Patient, write_drill
+from tests.support.load import Drill, Load, Outcome, write_drill
 from tests.support.mails import mail, send
 from tests.support.running import Gateway, admin, prepare
 from tests.support.sink import Arrived, Sink, sink
@@ -424,93 +424,6 @@ def make_old(path: Path) -> None:
         connection.commit()
     assert not path.with_name(f"{path.name}-wal").exists(), "the gateway has not closed its database"
     old.replace(path)
-
-
-# --- D5: the disk is full ---------------------------------------------------------------------------------------------
-
-
-DISK_MAILS, ENOUGH = (200, 20) if FULL else (60, 10)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MB of our own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=48m", "securegw-drill", str(folder)]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-        problem = f"a file system may not be mounted here: {done.stderr.strip()}" if done.returncode else None
-    except FileNotFoundError:
-        problem = "mount is not installed"
-    demand(problem)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], timeout=20, check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Write a file until not one byte more fits."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        for size in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while file.write(bytes(size)) == size:
-                    pass
-    return filler
-
-
-@pytest.mark.parametrize(
-    ("floor", "killed"),
-    [
-        pytest.param("1 KB", False, id="it goes on by itself"),
-        pytest.param("1 KB", True, id="SQLite finds out, and it is killed"),
-        pytest.param("4 MB", True, id="the intake looks, and it is killed"),
-    ],
-)
-def test_d5_a_full_disk_is_later_and_never_lost(
-    floor: str, killed: bool, small_disk: Path, tmp_path: Path, record_property: Record
-) -> None:
-    settings = {**QUICK, "intake": {"free_space": floor}}
-    drills = [
-        write_drill(number, "plain", OTTO, [f"p{number}@outside.test"], run="d5", subject="news", size=20_000)
-        for number in range(DISK_MAILS)
-    ]
-    kills = []
-    with sink() as inside, sink() as outside:
-        gateway = prepare(small_disk, inside=inside.port, outside=outside.port, settings=settings)
-        try:
-            gateway.start()
-            load = Patient(gateway.smtp_port, drills, tmp_path / "journal", connections=4, longest=0.5)
-            sender = threading.Thread(target=load.run)
-            sender.start()
-            load.wait_for(ENOUGH)
-            full = time.time()
-            filler = fill(small_disk)
-            wait_for(lambda: len(load.refusals()) >= ENOUGH, "nothing was refused while the disk was full")
-            assert portal_answers(gateway) == 200
-            if killed:
-                kills.append(time.time())
-                gateway.kill()
-            filler.unlink()
-            free = time.monotonic()
-            if killed:
-                gateway.start()
-            pid = gateway.pid
-            sender.join(60)
-            assert not sender.is_alive(), "the load did not end"
-            gateway.wait_empty(20)  # longer than the lease of a session
-            recovery = time.monotonic() - free
-            assert gateway.pid == pid and gateway.process is not None and gateway.process.popen.poll() is None
-        finally:
-            gateway.stop()
-        sums = summed(load, inside, outside, kills=[full, *kills])
-    codes = sorted({reply[:3] for one in load.outcomes.values() for reply in one.replies})
-    report(record_property, f"D5 {floor}: {sums.line()} replies={codes} recovery={recovery:.1f}s")
-    judge(sums)
-    assert set(codes) <= {"250", "421", "451", "452"} and {"451", "452"} & set(codes)
-    assert not notices(inside)
 
 
 def wait_for(test: Callable[[], bool], words: str, seconds: float = 30.0) -> None:

@@ -56,6 +56,22 @@ def test_5_1_01_look_alikes_of_the_end(end: bytes, segment: int, padding: int) -
     assert all(getattr(asked, "local", "") not in {"evil", "boss"} for _, asked in door.intake.asked)
 
 
+@pytest.mark.parametrize("way", ["DATA", "BDAT"])
+def test_5_1_01_a_look_alike_is_one_however_it_is_cut(way: str) -> None:
+    """LF . CR CR LF, found by fuzzing: behind LF . CR CR the segment ended, and all line ends seemed to be pairs."""
+    first, second = b"text\n.\r\r", b"\nMAIL FROM:<evil@evil.test>\r\n"
+    door = greeted()
+    if way == "DATA":
+        door.send(ENVELOPE + b"DATA\r\n")
+        door.send(first)
+        door.send(second + b".\r\n")
+    else:
+        door.send(ENVELOPE + b"BDAT %d LAST\r\n" % (len(first) + len(second)))
+        door.send(first)
+        door.send(second)
+    assert door.taken() == 0 and door.closed() and codes(door)[-1] == 550
+
+
 @pytest.mark.parametrize("bad", [b"\r", b"\n", b"\0", b"\rmiddle\n", b"\n\r", b"\nx\r"], ids=repr)
 @pytest.mark.parametrize("place", [0, 10, 4095, 4096, 16384])
 @pytest.mark.parametrize("way", ["DATA", "BDAT"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
 from securegw.mail.errors import StoreBusy
 from securegw.store import database as databases
-from securegw.store import queue, settings, writer
+from securegw.store import deadline, queue, settings, writer
 from securegw.store.database import Database
 from securegw.store.engine import commit
 from tests.store.samples import entry
@@ -103,6 +105,28 @@ def test_a_server_that_does_not_answer_is_left(postgresql_url: str, monkeypatch:
     database.close()
 
 
+@pytest.mark.parametrize("way", ["read", "write"])
+@pytest.mark.parametrize(("soon", "tries"), [(60.0, 2), (0.2, 1)])
+def test_d10_nobody_waits_for_two_deadlines(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, way: str, soon: float, tries: int
+) -> None:
+    """A connection that was lost at once is replaced; one that a deadline has ended is not."""
+    monkeypatch.setattr(databases, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(deadline, "SOON", soon)
+    tried: list[object] = []
+
+    def sleep(connection: Connection) -> None:
+        tried.append(connection)
+        connection.execute(text("SELECT pg_sleep(60)"))
+
+    database = Database(postgresql_url)
+    future: Future[None] = database.read(sleep) if way == "read" else database.write(sleep)
+    with pytest.raises(StoreBusy):
+        future.result(20)
+    assert len(tried) == tries
+    database.close()
+
+
 def test_a_restarted_server_is_not_noticed(database: Database, postgres: Postgres) -> None:
     database.write(settings.put, "a", 1).result()
     database.read(settings.everything).result()
@@ -129,3 +153,77 @@ def test_bodies_are_stored_as_they_are(database: Database) -> None:
 def test_a_commit_is_on_the_disk_whatever_the_server_says(database: Database) -> None:
     found = database.write(lambda conn: conn.scalar(text("SHOW synchronous_commit"))).result()
     assert found == "on"
+
+
+# --- D10 e: transactions in each other's way --------------------------------------------------------------------------
+
+
+def hold(postgres: Postgres, database: Database, key: str) -> psycopg.Connection[object]:
+    """Somebody else who has this row and will never be the one who finds out about a deadlock."""
+    other = psycopg.connect(f"host={postgres.folder} user=postgres dbname={database.url.database}")
+    other.execute("SET deadlock_timeout = '60s'")
+    other.execute("SELECT 1 FROM setting WHERE key = %s FOR UPDATE", [key])
+    return other
+
+
+def test_d10_a_deadlock_is_gone_through_once_more_and_nobody_hears_of_it(
+    database: Database, postgres: Postgres
+) -> None:
+    for name in ("a", "b"):
+        database.write(settings.put, name, 0).result(20)
+    tries: list[int] = []
+    has_a = threading.Event()
+
+    def first_a_then_b(connection: Connection) -> None:
+        tries.append(len(tries) + 1)
+        settings.put(connection, "a", tries[-1])
+        has_a.set()
+        settings.put(connection, "b", tries[-1])
+
+    with hold(postgres, database, "b") as other:
+        future = database.write(first_a_then_b)
+        assert has_a.wait(20)
+        other.execute("UPDATE setting SET value = '7' WHERE key = 'a'")  # waits, until the server has undone our step
+        other.commit()
+        future.result(20)
+    assert len(tries) > 1
+    assert database.read(settings.everything).result() == {"a": tries[-1], "b": tries[-1]}
+
+
+UNDONE = """
+CREATE SEQUENCE turn;
+CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF nextval('turn') % {every} = 0 THEN RAISE EXCEPTION 'undone' USING ERRCODE = '40001'; END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER undo AFTER INSERT OR UPDATE ON setting DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION undo();
+"""
+
+
+@pytest.fixture
+def undone(database: Database, postgres: Postgres) -> Iterator[Callable[[int], None]]:
+    """From now on every so-manieth transaction that writes a setting is undone at its COMMIT."""
+    name = str(database.url.database)
+    yield lambda every: postgres.psql(UNDONE.format(every=every), name) and None
+    postgres.psql("DROP FUNCTION undo CASCADE; DROP SEQUENCE turn", name)
+
+
+def test_d10_a_commit_that_the_server_has_undone_is_not_unknown(
+    database: Database, undone: Callable[[int], None]
+) -> None:
+    undone(2)
+    waiting = [database.write(settings.put, f"name-{number}", number) for number in range(20)]
+    for future in waiting:
+        future.result(20)
+    assert len(database.read(settings.everything).result()) == 20
+
+
+def test_d10_what_is_undone_without_end_is_later_and_harms_no_neighbour(
+    database: Database, undone: Callable[[int], None]
+) -> None:
+    undone(1)
+    bad, good = database.write(settings.put, "a", 1), database.write_many(queue.put, entry())
+    with pytest.raises(StoreBusy):
+        bad.result(20)
+    good.result(20)

@@ -1,4 +1,5 @@
-"""A PostgreSQL that falls ill when it is told to: stopped, frozen, without room for clients, killed in a commit.
+"""A PostgreSQL that falls ill when it is told to: stopped, frozen, without room for clients, killed in a commit, at
+odds with everybody who writes.
 
 Its databases belong to a role that is no superuser, because superusers are let in whatever the limits are.
 """
@@ -18,11 +19,36 @@ from tests.support.postgres import Postgres, own_server
 
 ROLE = "gateway"
 SECONDS = 20.0
+# One of so many statements that write, and of so many commits, is undone, as if another transaction were in its way. A
+# sequence counts them, for it is not undone itself.
+UNDONE = 20
+AT_ODDS = """
+CREATE SEQUENCE at_odds_turn;
+CREATE FUNCTION at_odds() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE turn bigint := nextval('public.at_odds_turn');
+BEGIN
+    IF turn % {undone} = 0 THEN
+        RAISE EXCEPTION 'at odds with another transaction'
+            USING ERRCODE = CASE WHEN turn % {twice} = 0 THEN '40P01' ELSE '40001' END;
+    END IF;
+    RETURN NULL;
+END $$;
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('CREATE TRIGGER at_odds AFTER INSERT OR UPDATE OR DELETE ON %I '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION at_odds()', name);
+    END LOOP;
+END $$;
+CREATE CONSTRAINT TRIGGER at_odds_at_commit AFTER INSERT OR UPDATE ON item DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION at_odds();
+"""
 
 
 @attrs.define
 class IllPostgres(Postgres):
     """Healthy until one of its methods is used; each trouble lasts for one ``with``."""
+
+    newest: str = ""  # the name of the last database that was made
 
     def url(self, name: str) -> str:
         return f"postgresql+psycopg://{ROLE}@/{name}?host={self.folder}"
@@ -30,6 +56,7 @@ class IllPostgres(Postgres):
     def database(self, template: str = "template0") -> str:
         name = super().database(template)
         self.psql(f"ALTER DATABASE {name} OWNER TO {ROLE}")
+        self.newest = name
         return name
 
     @contextlib.contextmanager
@@ -83,6 +110,19 @@ class IllPostgres(Postgres):
             )
             os.kill(int(waiting), signal.SIGKILL)
             yield
+
+    @contextlib.contextmanager
+    def at_odds(self) -> Iterator[None]:
+        """Deadlocks and serialization failures: five of a hundred statements and commits that write."""
+        self.psql(AT_ODDS.format(undone=UNDONE, twice=2 * UNDONE), self.newest)
+        try:
+            yield
+        finally:
+            self.psql("DROP FUNCTION at_odds CASCADE", self.newest)
+
+    def undone(self) -> int:
+        """How often somebody was undone for being at odds."""
+        return int(self.psql("SELECT last_value FROM at_odds_turn", self.newest)) // UNDONE
 
     def family(self) -> list[int]:
         """The postmaster and its children."""

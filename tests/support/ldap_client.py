@@ -6,6 +6,7 @@ Own code, so that the door is not tested with the library that it reads with.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -192,3 +193,19 @@ def _read(body: bytes) -> Answer:
             cookie = [value for _, value in elements(inner)][1]
     oid = next((value.decode() for kind, value in fields[3:] if kind == 0x8A), "")
     return Answer(found, tag, code=fields[0][1][0], text=fields[2][1].decode(), cookie=cookie, oid=oid)
+
+
+def code_of(port: int, filter: str, seconds: float = 30.0) -> int:
+    """What a server on the loopback answers to a search, as the code of the result."""
+    with socket.create_connection(("127.0.0.1", port), seconds) as asking:
+        asking.sendall(search(filter))
+        said = b""
+        while piece := asking.recv(65536):
+            said += piece
+            try:
+                found = read(said)
+            except (AssertionError, IndexError):  # not whole yet
+                continue
+            if found[-1].code >= 0:
+                return found[-1].code
+    raise AssertionError("no result")
