@@ -12,7 +12,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection
-from twisted.protocols.tls import BufferingTLSTransport
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 RECORD = 16_384  # bytes that one record of TLS carries, RFC 8446 5.1
 AROUND = 64  # more than a record adds
@@ -21,14 +21,26 @@ ASIDE = 4096  # room for what TLS itself has to say, such as tickets
 
 def send(transport: Any, data: bytes) -> None:
     """Write, now if that is possible."""
-    if not (isinstance(transport, Connection) and _is_clear(transport)):
+    tls = _session(transport)
+    connection = tls.transport if transport is tls else transport
+    if not (isinstance(connection, Connection) and _is_clear(connection)):
         transport.write(data)
-    elif not transport.TLS:
-        _hand_over(transport, data)
-    elif isinstance(transport.protocol, BufferingTLSTransport) and _is_settled(transport.protocol):
-        _encrypt(transport, transport.protocol, data)
+    elif tls is None:
+        _hand_over(connection, data)
+    elif _is_settled(tls):
+        _encrypt(transport, connection, tls, data)
     else:
         transport.write(data)
+
+
+def _session(transport: Any) -> TLSMemoryBIOProtocol | None:
+    """What encrypts for this transport, if anything does: it stands before the connection, or hides behind it."""
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        return transport
+    if isinstance(transport, Connection) and transport.TLS and transport.connected:
+        found = transport.protocol
+        return found if isinstance(found, TLSMemoryBIOProtocol) else None
+    return None
 
 
 def read_now(transport: Any) -> None:
@@ -51,30 +63,30 @@ def _is_clear(transport: Connection) -> bool:
     )
 
 
-def _is_settled(tls: BufferingTLSTransport) -> bool:
+def _is_settled(tls: TLSMemoryBIOProtocol) -> bool:
     """The handshake is behind it, nobody closes it, and nothing waits in it."""
     return bool(
         tls._handshakeDone
         and not tls._lostTLSConnection
         and not tls.disconnecting
         and not tls._appSendBuffer
-        and not getattr(tls._aggregator, "_buffer", True)
+        and not getattr(getattr(tls, "_aggregator", None), "_buffer", ())
     )
 
 
-def _encrypt(transport: Connection, tls: BufferingTLSTransport, data: bytes) -> None:
-    connection, done = tls._tlsConnection, 0
+def _encrypt(transport: Any, connection: Connection, tls: TLSMemoryBIOProtocol, data: bytes) -> None:
+    session, done = tls._tlsConnection, 0
     try:
         with memoryview(data) as view:
             while done < len(data):  # one record at a time, as pyOpenSSL has it
-                done += connection.send(view[done:] if done else data)
+                done += session.send(view[done:] if done else data)
     except SSL.Error:  # it has to hear from the other side first, or is broken: Twisted knows what to do
         pass
     size = done + AROUND * (1 + done // RECORD) + ASIDE
     try:
         while True:
-            sealed = connection.bio_read(size)
-            _hand_over(transport, sealed)
+            sealed = session.bio_read(size)
+            _hand_over(connection, sealed)
             if len(sealed) < size:
                 break
     except SSL.WantReadError:

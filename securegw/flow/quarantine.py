@@ -19,6 +19,7 @@ from securegw.config import Kind, setting
 from securegw.config.kinds import Unfit
 from securegw.flow.claims import BODY
 from securegw.flow.treatment import Accepted, Finished, Treatment
+from securegw.ids import new_id
 from securegw.mail import message as messages
 from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.compose import compose, message_id
@@ -214,7 +215,7 @@ class Quarantine:
             date=self.now(),
             headers={"Auto-Submitted": "auto-generated"},
         )
-        return self.notices.finished(raw, (str(address),), self.now(), trace=queue.new_id())
+        return self.notices.finished(raw, (str(address),), self.now(), trace=new_id())
 
     async def _ask(self, question: Callable[..., object], *arguments: object, **named: object) -> Any:
         return await self.workers.settle(self.database.read(question, *arguments, **named))
