@@ -120,7 +120,7 @@ def test_a_check(name: str, changes: dict[str, Any], state: State, words: str) -
 
 FULL = attrs.evolve(
     GOOD,
-    answer=Answer(census=Census(counts=Counts(), lists=((NOW, NOW + DAY),), ending=("ann@inside.test", NOW + 99 * DAY))),
+    **counted(lists=((NOW, NOW + DAY),), ending=("ann@inside.test", NOW + 99 * DAY)),
     buffers=(Buffer(name="a"),),
     published=NOW,
     delivered=NOW,
