@@ -150,7 +150,8 @@ def test_promtool_reads_the_expressions_of_the_dashboard_and_the_alarm_of_the_do
     dashboard = json.loads((ROOT / "etc" / "grafana" / "securegw.json").read_text("utf-8"))
     wanted = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     texts = [re.sub(r"\$\w+", ".*", text.replace("$__rate_interval", "5m")) for text in wanted]
-    alarm = re.search(r"^    - alert: .*\n(?:      .*\n)+", (ROOT / "docs" / "monitoring.rst").read_text(), re.MULTILINE)
+    words = (ROOT / "docs" / "monitoring.rst").read_text()
+    alarm = re.search(r"^    - alert: .*\n(?:      .*\n)+", words, re.MULTILINE)
     assert texts and alarm is not None
     curves = "".join(f"    - record: curve:{number}\n      expr: '{text}'\n" for number, text in enumerate(texts))
     rules = tmp_path / "rules.yml"
