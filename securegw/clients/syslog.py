@@ -25,7 +25,7 @@ from zope.interface import implementer
 from securegw import config, counters
 from securegw.clients.syslog_buffer import DiskBuffer
 from securegw.clients.syslog_link import DatagramLink, StreamLink
-from securegw.clients.syslog_message import FACILITIES, SEVERITIES, Writer
+from securegw.clients.syslog_message import EXAMPLE, FACILITIES, SEVERITIES, Writer
 from securegw.clients.syslog_queue import SyslogQueue
 from securegw.config import Kind, setting
 from securegw.config.kinds import Unfit
@@ -92,6 +92,11 @@ class SyslogSettings:
     key: Path | None = setting(config.path, default=None, help="Private key of that certificate, in PEM.")
     buffer: int = setting(
         config.size, default="100 MB", help="Room on the disk for the lines of each receiver that is away."
+    )
+    enterprise: int = setting(
+        config.number(1, 2**31 - 1),
+        default=EXAMPLE,
+        help="Private enterprise number of your organisation (IANA), which names the structured data.",
     )
 
 
@@ -257,7 +262,7 @@ class Forwarder:
         own = (settings.certificate, settings.key)
         tls = ClientTLS(settings.authorities, own=own if own[0] and own[1] else None)  # type: ignore[arg-type]
         self.broken = 0
-        self._writer = Writer(host, FACILITIES[settings.facility])
+        self._writer = Writer(host, FACILITIES[settings.facility], settings.enterprise)
         self._least = SEVERITIES[LogLevel.lookupByName(settings.level)]
         self._reactor = reactor
         self._inside = False

@@ -1,6 +1,7 @@
 """A message of syslog made from an event: RFC 5424, with what the event was told as structured data.
 
-The text is escaped and masked before it comes here (``logs/lines``). 32473 is the number for examples (RFC 5612).
+The text is escaped and masked before it comes here (``logs/lines``). The structured data is named
+after the enterprise of the settings; 32473 is the number for examples (RFC 5612).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FACILITIES = {
     "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
 }  # fmt: skip
 SEVERITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
-ENTERPRISE = "securegw@32473"
+EXAMPLE = 32473
 PROGRAM = "securegw"
 BOM = "\ufeff"
 LONGEST_VALUE = 128
@@ -36,6 +37,7 @@ class Writer:
 
     host: str
     facility: int
+    enterprise: int = EXAMPLE
 
     def write(self, event: dict[str, Any]) -> bytes:
         """The message, no longer than ``LONGEST``; the text gives way to the structured data."""
@@ -43,9 +45,18 @@ class Writer:
         moment = datetime.datetime.fromtimestamp(event.get("log_time") or 0.0, datetime.UTC)
         head = (
             f"<{self.facility * 8 + SEVERITIES[level]}>1 {moment.isoformat(timespec='microseconds')[:-6]}Z "
-            f"{_word(self.host, 255)} {PROGRAM} {os.getpid()} {_word(_topic(event), 32)} {_data(event)} "
+            f"{_word(self.host, 255)} {PROGRAM} {os.getpid()} {_word(_topic(event), 32)} {self._data(event)} "
         ).encode()
         return head + cut(BOM + text_of(event), LONGEST - len(head))
+
+    def _data(self, event: dict[str, Any]) -> str:
+        """SD-ELEMENT with the event's own values (RFC 5424 6.3); "-" if there are none."""
+        found = [
+            f'{name}="{_value(name, value)}"'
+            for name, value in event.items()
+            if isinstance(value, str | int | float) and not _HIDDEN.match(name) and _NAME.fullmatch(name)
+        ]
+        return f"[securegw@{self.enterprise} {' '.join(found[:MOST_VALUES])}]" if found else "-"
 
 
 def _topic(event: dict[str, Any]) -> str:
@@ -56,16 +67,6 @@ def _topic(event: dict[str, Any]) -> str:
 def _word(text: str, longest: int) -> str:
     """PRINTUSASCII, or "-" for nothing (RFC 5424 6.2)."""
     return re.sub(r"[^\x21-\x7e]", "", text)[:longest] or "-"
-
-
-def _data(event: dict[str, Any]) -> str:
-    """SD-ELEMENT with the event's own values (RFC 5424 6.3); "-" if there are none."""
-    found = [
-        f'{name}="{_value(name, value)}"'
-        for name, value in event.items()
-        if isinstance(value, str | int | float) and not _HIDDEN.match(name) and _NAME.fullmatch(name)
-    ]
-    return f"[{ENTERPRISE} {' '.join(found[:MOST_VALUES])}]" if found else "-"
 
 
 def _value(name: str, value: str | int | float) -> str:

@@ -142,8 +142,8 @@ def check_snmp_secrets(settings: Settings) -> None:
         raise Refusal(f"snmp: {error}") from None
     if own.trap_user is not None and own.trap_user.encode() not in found.users:
         raise Refusal(f"snmp: trap_user {own.trap_user} is not in the file with the secrets")
-    if own.traps and own.trap_user is None and not found.communities:
-        raise Refusal("snmp: traps need a trap_user or a community")
+    if (own.traps or own.informs) and own.trap_user is None and not found.communities:
+        raise Refusal("snmp: traps and informs need a trap_user or a community")
 
 
 def check_pair(section: str, certificate: Path, key: Path) -> None:

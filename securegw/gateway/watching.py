@@ -32,6 +32,8 @@ class Watching:
     def start(self) -> None:
         self._forwarder.start()
         self._house.health.places.buffers = lambda: tuple(map(_buffer, self._forwarder.receivers))
+        if self._house.settings.ldap.any_listener:
+            self._house.health.places.published = lambda: self._house.published.looked
         globalLogPublisher.addObserver(self._forwarder)
         own = self._house.settings.snmp
         if own.listen or own.traps or own.informs:

@@ -15,6 +15,8 @@ from securegw.health.table import Check, Levels, State, Table, worst
 from securegw.store.census import Census
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+NO_LIST_YET = 3600.0  # seconds in which a new authority has no list yet
+OTHERS = "those of others are not asked"
 SILENT = 15.0  # seconds without a commit after which a node is taken for dead by others
 
 
@@ -64,6 +66,7 @@ class Findings:
     lost_lately: int = 0
     unwritten_lately: int = 0
     delivered: float | None = None
+    published: float | None = None
 
 
 def judge(findings: Findings, settings: HealthSettings) -> Table:
@@ -119,8 +122,8 @@ def _refusals(name: str, found: Findings, settings: HealthSettings) -> Check:
 
 def _stress(name: str, found: Findings, settings: HealthSettings) -> Check:
     crowded = round(found.crowded)
-    state = State.WARNING if crowded else State.OK
-    return Check(name, state, f"{_count(crowded, 'door')} crowded" if crowded else "no door is crowded", crowded)
+    words = f"{_count(crowded, 'door')} crowded" if crowded else "no door is crowded"
+    return _measured(name, crowded, settings.stress, words)
 
 
 def _space(name: str, found: Findings, settings: HealthSettings) -> Check:
@@ -177,17 +180,33 @@ def _keys(name: str, found: Findings, settings: HealthSettings) -> Check:
 
 
 def _revocation(name: str, found: Findings, settings: HealthSettings) -> Check:
-    return Check(name, State.OK, "not configured")
+    """Our own lists only; a new one is made when half of the old one's life is over."""
+    census = _census(found)
+    if census is None:
+        return _unknown(name, found)
+    lists = [each for each in census.lists if each[1] > each[0] or found.now - each[0] > NO_LIST_YET]
+    if not lists:
+        return Check(name, State.OK, f"no authority of ours has a list; {OTHERS}")
+    made, until = min(lists, key=lambda each: _left(each, found.now))
+    words = f"a list of ours ends in {_span(until - found.now)}" if until > found.now else "a list of ours has ended"
+    if made == until:
+        words = "an authority of ours has made no list"
+    return _measured(name, _left((made, until), found.now), settings.revocation, f"{words}; {OTHERS}", "%")
 
 
 def _keyservers(name: str, found: Findings, settings: HealthSettings) -> Check:
-    return Check(name, State.OK, "not configured")
+    """Our own doors only: whether what they tell is still true."""
+    if found.published is None:
+        return Check(name, State.OK, f"no LDAP door is open; {OTHERS}")
+    age = max(0.0, round(found.now - found.published, 1))
+    words = f"the LDAP doors know what was so {_span(age)} ago"
+    return _measured(name, age, settings.keyservers, f"{words}; {OTHERS}", "s")
 
 
 def _log(name: str, found: Findings, settings: HealthSettings) -> Check:
     lost = found.unwritten_lately
     words = f"{_count(lost, 'line')} of our own log could not be written in the last ten minutes"
-    return Check(name, State.CRITICAL if lost else State.OK, words if lost else "it is written", lost)
+    return _measured(name, lost, settings.log, words if lost else "it is written")
 
 
 def _syslog(name: str, found: Findings, settings: HealthSettings) -> Check:
@@ -278,6 +297,12 @@ def _ending(name: str, left: float, levels: Levels, what: str) -> Check:
 
 def _ground_problem(found: Findings) -> str:
     return (found.ground.problem if found.ground else "") or "it has not been looked at yet"
+
+
+def _left(each: tuple[float, float], now: float) -> float:
+    """How much of its life a list has left, in percent."""
+    made, until = each
+    return round(max(0.0, min(100.0, 100 * (until - now) / (until - made))), 1) if until > made else 0.0
 
 
 def _count(number: int, thing: str) -> str:

@@ -58,6 +58,7 @@ class HealthSettings:
     refusals: Levels = setting(
         levels(COUNT), default=[300, 3000], help="Commands, messages and connections refused within a minute."
     )
+    stress: Levels = setting(levels(COUNT), default=[1, 3], help="Doors that are crowded now.")
     space: Levels = setting(
         levels(config.size, falling=True), default=["2 GB", "1 GB"], help="Free space where the queue is kept."
     )
@@ -70,6 +71,17 @@ class HealthSettings:
     )
     keys: Levels = setting(
         levels(COUNT, falling=True), default=[30, 7], help="Days until the first user's newest certificate ends."
+    )
+    revocation: Levels = setting(
+        levels(config.number(0, 100), falling=True),
+        default=[40, 10],
+        help="Life that the oldest revocation list of ours has left, in percent; it is made anew at 50.",
+    )
+    keyservers: Levels = setting(
+        levels(config.duration), default=["30s", "5m"], help="How old is what the LDAP doors tell of the database."
+    )
+    log: Levels = setting(
+        levels(COUNT), default=[1, 10], help="Lines of our own log that could not be written in ten minutes."
     )
     syslog: Levels = setting(
         levels(config.number(0, 100)), default=[10, 80], help="How full the buffer for a log receiver is, in percent."

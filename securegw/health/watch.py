@@ -46,7 +46,8 @@ def _no_buffers() -> tuple[Buffer, ...]:
 class Places:
     """Where to look beside the database: files, and what other rooms know about themselves.
 
-    ``moved`` is how far the wall clock was put forward; ``committed`` when this node last could write.
+    ``moved`` is how far the wall clock was put forward; ``committed`` when this node last could write; ``published`` of
+    when is what the LDAP doors tell, None if there are none.
     """
 
     folders: tuple[Path, ...] = ()
@@ -55,6 +56,7 @@ class Places:
     moved: Callable[[], float] = lambda: 0.0
     committed: Callable[[], float | None] = lambda: None
     buffers: Callable[[], tuple[Buffer, ...]] = _no_buffers
+    published: Callable[[], float | None] = lambda: None
 
 
 class Growth:
@@ -185,6 +187,7 @@ class Watch:
             lost_lately=int(self._lost.lately),
             unwritten_lately=int(self._unwritten.lately),
             delivered=self._delivered,
+            published=self.places.published(),
         )
 
 

@@ -146,6 +146,11 @@ class Published:
         self._looked = now()
         self._known_authorities: tuple[int, list[bytes], list[bytes]] = (-1, [], [])
 
+    @property
+    def looked(self) -> float:
+        """When it was last known what has changed."""
+        return self._looked
+
     def shelf(self, *, ours: bool, prepare: Callable[[Entry], T]) -> Shelf[T]:
         """The shelf of one side; listeners that prepare alike share it."""
         key = (ours, prepare)

@@ -40,6 +40,21 @@ _ENDING = (
     .limit(1)
 )
 _AUTHORITY = select(func.max(_held.c.not_after)).where(_held.c.address == "", _held.c.source == "authority")
+# An authority without a list yet has its own beginning in both places.
+_LIST = schema.revocation_list
+_LISTS = (
+    select(
+        func.coalesce(_LIST.c.made, _held.c.created).label("made"),
+        func.coalesce(_LIST.c.next_update, _held.c.created).label("until"),
+    )
+    .outerjoin(_LIST, (_LIST.c.tenant == _held.c.tenant) & (_LIST.c.authority == _held.c.fingerprint))
+    .where(
+        _held.c.address == "",
+        _held.c.source == "authority",
+        _held.c.private.is_not(None),
+        _held.c.not_after > bindparam("now"),
+    )
+)
 _FAILED = select(func.sum(_tries.c.count)).where(_tries.c.last >= bindparam("since"))
 _LATEST = select(_event.c.kind, _event.c.time).order_by(_event.c.time.desc()).limit(SAMPLE).subquery()
 _DELIVERED = select(func.max(_LATEST.c.time)).where(_LATEST.c.kind == "delivered")
@@ -48,7 +63,8 @@ _DELIVERED = select(func.max(_LATEST.c.time)).where(_LATEST.c.kind == "delivered
 @attrs.frozen(kw_only=True)
 class Census:
     """The queue in numbers; when the oldest mails of each kind came, which destination most mails wait for, whose
-    certificate ends first, and when ours ends; failed tries lately; the last delivery among the latest events."""
+    certificate ends first, and when ours ends; of each authority of ours from when until when its revocation list is;
+    failed tries lately; the last delivery among the latest events."""
 
     counts: Counts
     untreated: float | None = None
@@ -57,6 +73,7 @@ class Census:
     deferred: int = 0
     ending: tuple[str, float] | None = None
     authority: float | None = None
+    lists: tuple[tuple[float, float], ...] = ()
     failed: int = 0
     delivered: float | None = None
 
@@ -74,6 +91,7 @@ def take(conn: Connection, now: float) -> Census:
         deferred=deferred,
         ending=None if ending is None else (ending.address, ending.until),
         authority=conn.scalar(_AUTHORITY),
+        lists=tuple((made, until) for made, until in conn.execute(_LISTS, {"now": now})),
         failed=conn.scalar(_FAILED, {"since": now - LATELY}) or 0,
         delivered=conn.scalar(_DELIVERED),
     )

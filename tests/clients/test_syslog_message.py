@@ -52,6 +52,10 @@ def test_facilities() -> None:
     assert Writer("h", FACILITIES["local7"]).write(event("x")).startswith(b"<190>1 ")
 
 
+def test_the_structured_data_has_the_number_of_the_organisation() -> None:
+    assert b" [securegw@99999 size=" in Writer("h", FACILITIES["mail"], 99999).write(event("x", size=1))
+
+
 def test_values_are_escaped() -> None:
     line = WRITER.write(event("x", peer='a"b\\c]d\ne')).decode()
     assert '[securegw@32473 peer="a\\"b\\\\c\\]d\\\\ne"]' in line

@@ -16,9 +16,17 @@ from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm
 from securegw.crypto.key_transport import OAEP_IDENTIFIER, PKCS1_IDENTIFIER
 from securegw.mail.address import parse_address
 from securegw.mail.message import read
+from securegw.workers.parcels import HEAD, pack, unpack
 from tests.crypto.people import NOW, Authority, Person
 
 GCM, GCM128, CBC, CBC128 = "aes-256-gcm", "aes-128-gcm", "aes-256-cbc", "aes-128-cbc"
+
+
+def test_a_choice_goes_to_the_process_that_seals() -> None:
+    """Values that cannot be packed there would keep every mail in the queue."""
+    for choice in (Choice(), Choice("aes-256-gcm", {b"certificate": "rsa"}), choose({})):
+        head, *behind = pack(choice)
+        assert unpack(head[HEAD:], b"".join(behind)) == choice
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from securegw.health.checks import CHECKS, DAY, Answer, Buffer, Findings, Ground, judge
 from securegw.health.settings import HealthSettings
-from securegw.health.table import Check, State
+from securegw.health.table import Check, Levels, State
 from securegw.store.census import Census
 from securegw.store.items import Counts
 
@@ -40,7 +40,7 @@ def test_all_is_well() -> None:
 def test_what_was_not_looked_at_is_unknown_and_says_so() -> None:
     table = judge(Findings(now=NOW), SETTINGS)
     unknown = {found.name for found in table if found.state is State.UNKNOWN}
-    assert unknown == set(CHECKS) - {"refusals", "stress", "revocation", "keyservers", "log", "syslog", "clock"}
+    assert unknown == set(CHECKS) - {"refusals", "stress", "keyservers", "log", "syslog", "clock"}
     assert all(found.words.endswith(" yet") for found in table if found.name in unknown)
 
 
@@ -77,9 +77,20 @@ def test_what_was_not_looked_at_is_unknown_and_says_so() -> None:
         ("tls", {"ground": Ground()}, State.OK, "no door has a certificate"),
         ("keys", counted(ending=("ann@inside.test", NOW + 20 * DAY)), State.WARNING, "ann@inside.test ends in 20 d"),
         ("keys", counted(authority=NOW + DAY * 5), State.CRITICAL, "our own authority ends in 5 d"),
-        ("revocation", {}, State.OK, "not configured"),
-        ("keyservers", {}, State.OK, "not configured"),
-        ("log", {"unwritten_lately": 3}, State.CRITICAL, "3 lines of our own log could not be written"),
+        ("revocation", {}, State.OK, "no authority of ours has a list; those of others are not asked"),
+        ("revocation", counted(lists=((NOW - DAY, NOW + DAY),)), State.OK, "ends in 24 h"),
+        ("revocation", counted(lists=((NOW - 7 * DAY, NOW + 2 * DAY),)), State.WARNING, "ends in 2 d"),
+        ("revocation", counted(lists=((NOW, NOW + DAY), (NOW - 8 * DAY, NOW - 1))), State.CRITICAL, "has ended"),
+        ("revocation", counted(lists=((NOW - 600, NOW - 600),)), State.OK, "no authority of ours has a list"),
+        ("revocation", counted(lists=((NOW - 7200, NOW - 7200),)), State.CRITICAL, "has made no list"),
+        ("keyservers", {}, State.OK, "no LDAP door is open; those of others are not asked"),
+        ("keyservers", {"published": NOW - 0.5}, State.OK, "what was so 0 s ago"),
+        ("keyservers", {"published": NOW - 31}, State.WARNING, "31 s ago"),
+        ("keyservers", {"published": NOW - 600}, State.CRITICAL, "10 min ago"),
+        ("log", {"unwritten_lately": 3}, State.WARNING, "3 lines of our own log could not be written"),
+        ("log", {"unwritten_lately": 10}, State.CRITICAL, "10 lines"),
+        ("stress", {"crowded": 3.0}, State.CRITICAL, "3 doors crowded"),
+        ("keys", counted(ending=("ann@inside.test", NOW + 5 * DAY)), State.CRITICAL, "ann@inside.test ends in 5 d"),
         ("syslog", {"buffers": (Buffer(name="a", full=1.0),)}, State.OK, "all receivers"),
         ("syslog", {"buffers": (Buffer(name="a", full=10.0),)}, State.WARNING, ""),
         (
@@ -107,6 +118,36 @@ def test_a_check(name: str, changes: dict[str, Any], state: State, words: str) -
     assert words in found.words
 
 
+FULL = attrs.evolve(
+    GOOD,
+    **counted(lists=((NOW, NOW + DAY),), ending=("ann@inside.test", NOW + 99 * DAY)),
+    buffers=(Buffer(name="a"),),
+    published=NOW,
+    delivered=NOW,
+)
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name != "delivery"])
+def test_where_everything_is_set_up_each_check_has_a_value_and_levels_of_the_settings(name: str) -> None:
+    found = judge(FULL, SETTINGS)[name]
+    assert found.value is not None
+    assert found.levels == getattr(SETTINGS, name)
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+def test_each_check_warns_and_becomes_critical_at_the_levels_that_are_set(name: str) -> None:
+    """By the levels alone: what is found stays the same, and the levels move over it."""
+    waiting = Answer(census=attrs.evolve(FULL.answer.census, undelivered=NOW - 5))  # type: ignore[union-attr, arg-type, type-var]
+    found = attrs.evolve(FULL, answer=waiting, delivered=NOW - 5) if name == "delivery" else FULL
+    value = judge(found, SETTINGS)[name].value
+    assert value is not None
+    falling = getattr(SETTINGS, name).falling
+    for state, far, near in ((State.OK, 2, 1), (State.WARNING, 1, 0), (State.CRITICAL, 0, -1)):
+        shift = -1 if falling else 1
+        levels = Levels(value + shift * near, value + shift * far)
+        assert judge(found, attrs.evolve(SETTINGS, **{name: levels}))[name].state is state, levels
+
+
 def test_a_full_queue_is_critical_whatever_the_levels_say() -> None:
     found = check("queue", queue_limit=500, **counted(counts=Counts(ready=500)))
     assert (found.state, "it is full" in found.words) == (State.CRITICAL, True)
@@ -117,5 +158,5 @@ def test_a_broken_database_makes_what_it_knows_unknown_and_nothing_else() -> Non
     states = {found.name: found.state for found in table}
     assert states["database"] is State.CRITICAL
     assert {name for name, state in states.items() if state is State.UNKNOWN} == {
-        "queue", "oldest", "untreated", "parked", "deferred", "keys", "logins", "delivery",
+        "queue", "oldest", "untreated", "parked", "deferred", "keys", "revocation", "logins", "delivery",
     }  # fmt: skip

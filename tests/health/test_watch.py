@@ -226,6 +226,36 @@ def test_a_users_key_ends_and_is_renewed(world: World) -> None:
     assert state(world, "keys", 10) is State.OK
 
 
+def test_a_revocation_list_is_not_renewed_and_then_it_is(world: World) -> None:
+    """Nobody ticks in between, as if the thread that makes lists were broken."""
+    world.wait(world.house.revocations.tick())
+    check = after(world, 10).table["revocation"]
+    assert (check.state, check.value) == (State.OK, 100.0)
+    world.clock.advance(5 * 86400)  # of seven days
+    assert state(world, "revocation", 10) is State.WARNING
+    world.clock.advance(1.5 * 86400)
+    assert state(world, "revocation", 10) is State.CRITICAL
+    world.wait(world.house.revocations.tick())
+    assert state(world, "revocation", 10) is State.OK
+
+
+def test_an_authority_without_a_list_is_a_fault_after_an_hour(world: World) -> None:
+    assert state(world, "revocation", 10) is State.OK
+    check = after(world, 3700).table["revocation"]
+    assert (check.state, "has made no list" in check.words) == (State.CRITICAL, True)
+
+
+def test_the_doors_tell_what_is_old(world: World) -> None:
+    published = world.house.published
+    world.house.health.places.published = lambda: published.looked
+    world.wait(published.look())
+    assert state(world, "keyservers", 10) is State.OK
+    assert state(world, "keyservers", 30) is State.WARNING
+    assert state(world, "keyservers", 300) is State.CRITICAL
+    world.wait(published.look())
+    assert state(world, "keyservers", 10) is State.OK
+
+
 def test_failed_logins_are_counted_for_ten_minutes(world: World) -> None:
     for _ in range(150):
         world.write(limits.failed, "login:ann", world.clock.seconds())
@@ -259,6 +289,9 @@ def test_a_log_that_cannot_be_written_is_told_by_other_ways(world: World) -> Non
     observer = LocalObserver(full, lambda: None)
     assert state(world, "log", 10) is State.OK
     observer({"log_format": "x"})
+    assert state(world, "log", 10) is State.WARNING
+    for _ in range(9):
+        observer({"log_format": "x"})
     assert state(world, "log", 10) is State.CRITICAL
     assert state(world, "log", 620) is State.OK
 

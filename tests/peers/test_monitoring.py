@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ import pytest
 from tests.peers.conftest import demand
 from tests.support.nrpe_listening import listening_doors
 from tests.support.ports import free_port
-from tests.support.running import Gateway, command, prepare
+from tests.support.running import ROOT, Gateway, command, prepare
+from tests.support.unpack import source
 
 CHECK_NRPE = Path("/usr/lib/nagios/plugins/check_nrpe")
 
@@ -123,6 +125,40 @@ def test_prometheus_understands_the_metrics(watched: Watched) -> None:
     with opener.open(f"http://127.0.0.1:{watched.metrics}/metrics", timeout=30) as answer:
         families = {family.name for family in text_string_to_metric_families(answer.read().decode())}
     assert families >= {"securegw_check_state", "securegw_smtp_connections", "securegw_delivered"}
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own judge, of the package that is only unpacked."""
+    found = source("/usr/bin/promtool")
+    demand(None if found else "promtool (prometheus) is neither unpacked nor installed")
+    assert found is not None
+    return found / "usr" / "bin" / "promtool"
+
+
+def test_promtool_finds_nothing_wrong_with_the_metrics(watched: Watched, promtool: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{watched.metrics}/metrics", timeout=30) as answer:
+        metrics = answer.read()
+    ran = subprocess.run([promtool, "check", "metrics"], input=metrics, capture_output=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, b"")
+
+
+def test_promtool_reads_the_expressions_of_the_dashboard_and_the_alarm_of_the_documentation(
+    promtool: Path, tmp_path: Path
+) -> None:
+    dashboard = json.loads((ROOT / "etc" / "grafana" / "securegw.json").read_text("utf-8"))
+    wanted = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    texts = [re.sub(r"\$\w+", ".*", text.replace("$__rate_interval", "5m")) for text in wanted]
+    words = (ROOT / "docs" / "monitoring.rst").read_text()
+    alarm = re.search(r"^    - alert: .*\n(?:      .*\n)+", words, re.MULTILINE)
+    assert texts and alarm is not None
+    curves = "".join(f"    - record: curve:{number}\n      expr: '{text}'\n" for number, text in enumerate(texts))
+    rules = tmp_path / "rules.yml"
+    rules.write_text(f"groups:\n  - name: securegw\n    rules:\n{curves}{alarm[0]}")
+    ran = subprocess.run([promtool, "check", "rules", rules], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{len(texts) + 1} rules found" in ran.stdout
 
 
 def test_the_health_command_asks_the_running_gateway(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 
 from securegw.health import Check, State
 from securegw.servers.snmp_settings import UdpPlace
-from securegw.servers.snmp_tree import COUNTED, STATE, Oid
+from securegw.servers.snmp_tree import COUNTED, STATE, Names, Oid
 from tests.servers.test_snmp import Place
 from tests.support.ports import free_port
 from tests.support.running import ROOT as TREE
@@ -43,6 +45,15 @@ class Watched:
     gateway: Gateway
     port: int
     traps: int
+    informs: int
+    metrics: int
+
+    def informs_by(self, outcome: str) -> float:
+        """How many informs ended so, as the metrics say."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+        found = re.search(rf'^securegw_snmp_informs_total{{outcome="{outcome}"}} (\S+)', text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
     def ask(self, program: str, *words: str, more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         whole = [program, *words, "-t", "2", "-r", "1", f"127.0.0.1:{self.port}", *more]
@@ -53,10 +64,11 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    port, traps, nobody = free_port(), free_port(), free_port()
-    targets = {"traps": [f"127.0.0.1:{traps}"], "trap_user": "nagios"}
+    port, traps, informs, metrics, nobody = (free_port() for _ in range(5))
+    targets = {"traps": [f"127.0.0.1:{traps}"], "informs": [f"127.0.0.1:{informs}"], "trap_user": "nagios"}
     settings = {
         "snmp": {"listen": [f"udp:{port}:interface=127.0.0.1"], "secrets": "snmp.secrets", **targets},
+        "monitoring": {"listen": [f"tcp:{metrics}:interface=127.0.0.1"]},
         "health": {"every": "200ms", "space": ["20 MB", "10 MB"]},
     }
     gateway = prepare(tmp_path_factory.mktemp("snmp"), inside=nobody, outside=nobody, settings=settings)
@@ -65,7 +77,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     secrets.chmod(0o600)
     try:
         gateway.start()
-        yield Watched(gateway, port, traps)
+        yield Watched(gateway, port, traps, informs, metrics)
     finally:
         gateway.stop()
 
@@ -170,18 +182,25 @@ class Listener:
 @pytest.fixture
 def listener(watched: Watched, program: Find, tmp_path: Path) -> Iterator[Listener]:
     engine = (watched.gateway.folder / "snmp-engine").read_text().split()[0]
-    (tmp_path / "snmptrapd.conf").write_text(
-        f"createUser -e 0x{engine} nagios SHA-256 authpassword AES privpassword\nauthUser log nagios priv\n"
+    with listening(program, tmp_path, watched.traps, f"-e 0x{engine} ") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def listening(program: Find, folder: Path, port: int, engine: str = "") -> Iterator[Listener]:
+    """snmptrapd; its user is of the engine that is the authority: the gateway's for traps, its own for informs."""
+    (folder / "snmptrapd.conf").write_text(
+        f"createUser {engine}nagios SHA-256 authpassword AES privpassword\nauthUser log nagios priv\n"
         "authCommunity log watch-me\ndoNotRetainNotificationLogs yes\nformat2 %v|%P\\n\n"
     )
-    environment = {**SURROUNDINGS, "SNMP_PERSISTENT_DIR": str(tmp_path / "kept"), "SNMPCONFPATH": str(tmp_path)}
-    words = [program("snmptrapd"), "-f", "-Lo", "-C", "-c", str(tmp_path / "snmptrapd.conf"), "-On", "-A"]
-    words += ["-p", str(tmp_path / "pid"), f"udp:127.0.0.1:{watched.traps}"]
-    out = tmp_path / "told"
+    environment = {**SURROUNDINGS, "SNMP_PERSISTENT_DIR": str(folder / "kept"), "SNMPCONFPATH": str(folder)}
+    words = [program("snmptrapd"), "-f", "-Lo", "-C", "-c", str(folder / "snmptrapd.conf"), "-On", "-A"]
+    words += ["-p", str(folder / "pid"), f"udp:127.0.0.1:{port}"]
+    out = folder / "told"
     with out.open("w") as file:
         process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=environment)
     try:
-        _wait(lambda: (tmp_path / "pid").exists())
+        _wait(lambda: (folder / "pid").exists())
         yield Listener(out)
     finally:
         process.terminate()
@@ -205,6 +224,45 @@ def test_snmptrapd_is_told_red_and_green_as_a_user(watched: Watched, listener: L
     assert "user nagios" in told or "v3" in told
 
 
+def test_snmptrapd_acknowledges_informs_also_those_from_before_it_came(
+    watched: Watched, program: Find, tmp_path: Path
+) -> None:
+    certificate = watched.gateway.folder / "tls.pem"
+    good = certificate.read_bytes()
+    given_up, acknowledged = watched.informs_by("given-up"), watched.informs_by("acknowledged")
+    try:
+        certificate.write_bytes(b"nothing")
+        _wait(lambda: "critical(2)" in watched.ask(program("snmpget"), *V2C, more=(STATE_OF_TLS,)).stdout)
+        with listening(program, tmp_path, watched.informs) as listener:
+            listener.wait_for(f"{STATE_OF_TLS} = INTEGER: critical(2)")
+            certificate.write_bytes(good)
+            listener.wait_for(f"{STATE_OF_TLS} = INTEGER: ok(0)")
+            _wait(lambda: watched.informs_by("acknowledged") >= acknowledged + 2)
+            told = listener.out.read_text()
+    finally:
+        certificate.write_bytes(good)
+    assert "INFORM" in told and "user nagios" in told, told
+    assert watched.informs_by("given-up") == given_up
+
+
+def test_snmptrapd_acknowledges_an_inform_by_a_community(program: Find, tmp_path: Path) -> None:
+    port = free_port()
+    place = Place(tmp_path, informs=(UdpPlace("127.0.0.1", port),))
+    with listening(program, tmp_path, port) as listener, socket.socket(type=socket.SOCK_DGRAM) as sending:
+        sending.settimeout(0.2)
+        place.snmp.changed(Check("tls", State.OK, "well"), Check("tls", State.WARNING, "soon"))
+
+        def acknowledged() -> bool:
+            [(message, target)] = place.told[-1:]
+            sending.sendto(message, (target.address, target.port))
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                place.snmp.hear(sending.recv(2000), target.address, target.port)
+            return not place.timer.getDelayedCalls()
+
+        _wait(acknowledged)
+        assert f"{STATE_OF_TLS} = INTEGER: warning(1)" in listener.out.read_text()
+
+
 def test_snmptrapd_is_told_by_a_community(watched: Watched, listener: Listener, tmp_path: Path) -> None:
     place = Place(tmp_path, traps=(UdpPlace("127.0.0.1", watched.traps),))
     place.snmp.changed(Check("tls", State.OK, "well"), Check("tls", State.WARNING, "soon"))
@@ -224,6 +282,17 @@ def _wait(good: Callable[[], bool], seconds: float = 30) -> None:
     while not good():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_the_mib_takes_the_number_of_an_organisation_as_the_documentation_says(program: Find, tmp_path: Path) -> None:
+    change = re.search(r"sed '(.*)' SECUREGW-MIB", (TREE / "docs" / "monitoring.rst").read_text())
+    assert change is not None
+    own = subprocess.run(["sed", change[1], MIB / "SECUREGW-MIB.txt"], capture_output=True, check=True).stdout
+    (tmp_path / "SECUREGW-MIB.txt").write_bytes(own)
+    surroundings = {**SURROUNDINGS, "MIBDIRS": f"{IMPORTED}:{tmp_path}"}
+    words = [program("snmptranslate"), "-On", "SECUREGW-MIB::sgwState"]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True, env=surroundings)
+    assert ran.stdout.strip() == ".".join(map(str, ("", *Names(99999).overall, 2)))
 
 
 def test_the_mib_is_valid(program: Find) -> None:

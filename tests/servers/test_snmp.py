@@ -453,6 +453,18 @@ def test_a_change_is_told_as_a_user(tmp_path: Path) -> None:
     assert (parameters.octets(), parameters.integer()) == (place.snmp.engine.id, 1)
 
 
+def test_the_number_of_an_organisation_is_in_every_name(tmp_path: Path) -> None:
+    place = Place(tmp_path, enterprise=99999, traps=(UdpPlace("192.0.2.5", 162),))
+    names = walk(lambda name: place.ask(request(NEXT, [name])))
+    assert all(name[:8] == (1, 3, 6, 1, 4, 1, 99999, 1) for name in names if name[:7] != SYSTEM)
+    assert len(names) == 7 + 4 + 3 * 7 + 5
+    assert place.get((*SYSTEM, 2, 0)) == [oid((1, 3, 6, 1, 4, 1, 99999, 1))]
+    place.snmp.changed(Check("queue", State.OK, "few"), QUEUE)
+    told = read_v2c(place.told[0][0])
+    assert dict(told.bindings)[TRAP_OID] == oid((1, 3, 6, 1, 4, 1, 99999, 1, 0, 1))
+    assert place.snmp.engine.id[:4] == (1 << 31 | 99999).to_bytes(4)
+
+
 def test_without_a_secret_nobody_is_told(tmp_path: Path) -> None:
     place = Place(tmp_path, traps=(UdpPlace("192.0.2.5", 162),), trap_user="nobody")
     place.snmp.changed(Check("queue", State.OK, "few"), QUEUE)

@@ -3,6 +3,8 @@
 All of them are "mail-transport-agent", of which a system has one. And they look for their files and their users where
 they were built to, so each gets a root with just that: its programs, their libraries, a passwd(5).
 
+Prometheus, which needs no such root, is unpacked too, so that nothing starts it.
+
 python tests/support/unpack.py FOLDER PACKAGE... fetches packages with apt-get and unpacks them into FOLDER; the tests
 find them by the variable SECUREGW_PEERS. Plain Python: nothing else has to be there.
 """
