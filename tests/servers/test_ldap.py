@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from securegw.crypto import authority as authorities
 from securegw.mail.address import parse_path
 from securegw.mail.errors import StoreBusy
 from securegw.servers import ldap_replies as replies
@@ -18,7 +19,7 @@ from tests.servers.ldap_people import ANN, CAROL, add, add_ann, add_carol, add_p
 from tests.support import ldap_client as client
 from tests.support.ldap_client import BASE, ONE
 from tests.support.ldap_door import KNOWN, LdapDoor
-from tests.support.world import OUTSIDE, START, World, person
+from tests.support.world import OUTSIDE, START, World, authority, person
 
 CERTIFICATE, SMIME = "userCertificate;binary", "userSMIMECertificate;binary"
 
@@ -405,6 +406,43 @@ def test_named_networks_search_for_parts_of_addresses_and_names(world: World) ->
     assert door.search("(mail=*)", scope=ONE).addresses == ["bob.meier@partner.test", CAROL]
     assert door.search("(mail=*nobody*)").addresses == []
     assert LdapDoor(world, ours=True, peer=KNOWN).search("(cn=zoe*)").addresses == [ANN]
+
+
+def add_named(world: World, address: str, name: str) -> None:
+    """A partner whose certificate has a name, from an authority that is trusted."""
+    key, root = authority("Partner CA")
+    world.trust(root)
+    _, der = authorities.issue(key, root, address=address, name=name, kind="p-256", days=300, now=START - 60)
+    add(world, der, address, source="harvested", trust="unknown")
+
+
+def test_named_networks_find_partners_by_the_names_in_their_certificates(world: World) -> None:
+    add_named(world, "zk@partner.test", "Zoë  KELLER")
+    add_named(world, "wm@partner.test", "Walter Müller")
+    door = LdapDoor(world, peer=KNOWN)
+    for filter, found in (
+        ("(cn=zoë*)", ["zk@partner.test"]),
+        ("(cn=Zoë Keller)", ["zk@partner.test"]),
+        ("(sn=keller)", ["zk@partner.test"]),
+        ("(sn=MÜLL*)", ["wm@partner.test"]),
+        ("(givenName=walt*)", ["wm@partner.test"]),
+        ("(displayName=*ter mü*)", ["wm@partner.test"]),
+        ("(|(cn=*ler*)(mail=*ler*)(sn=*ler*))", ["wm@partner.test", "zk@partner.test"]),
+        ("(&(mail=*)(|(mail=wal*)(|(cn=wal*)(|(sn=wal*)(givenName=wal*)(displayName=wal*)))))", ["wm@partner.test"]),
+        ("(&(givenName=zo*)(sn=mü*))", []),
+        ("(cn=%)", []),
+    ):
+        assert sorted(door.search(filter).addresses) == found, filter
+    assert LdapDoor(world).search("(cn=zoë*)").code == replies.ADMIN_LIMIT_EXCEEDED
+    assert LdapDoor(world).search("(cn=Zoë Keller)").entries == []
+    assert LdapDoor(world, ours=True, peer=KNOWN).search("(cn=*keller*)").addresses == []
+
+
+def test_a_name_of_a_certificate_that_may_not_be_used_finds_nobody(world: World) -> None:
+    add_named(world, "zk@partner.test", "Zoe Keller")
+    [row] = world.read(keystore.find, "zk@partner.test")
+    world.write(keystore.set_trust, row.id, "refused")
+    assert LdapDoor(world, peer=KNOWN).search("(cn=zoe*)").entries == []
 
 
 def test_people_and_keys_in_one_answer(world: World) -> None:
