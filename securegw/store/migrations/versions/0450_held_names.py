@@ -1,17 +1,22 @@
-"""The names in the subjects of certificates, by which partners are searched for."""
+"""The names in the subjects of certificates, by which partners are searched for.
+
+The store does not know cryptography, so the few bytes that matter are found here by hand: X.690 8.1, RFC 5280 4.1.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sqlalchemy as sa
 from alembic import op
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 revision = "0450"
 down_revision = "0300"
 
 STEP = 500
-NAMES = (NameOID.COMMON_NAME, NameOID.GIVEN_NAME, NameOID.SURNAME)
+MOST = 300
+NAMES = (b"\x55\x04\x03", b"\x55\x04\x2a", b"\x55\x04\x04")  # common name, given name, surname
+TEXTS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1E: "utf-16-be"}
 
 
 def upgrade() -> None:
@@ -31,12 +36,37 @@ def fill(connection: sa.Connection) -> None:
         connection.execute(change, [{"of": row.id, "new": names(row.der)} for row in rows])
 
 
-def names(der: object) -> str:
+def names(der: bytes) -> str:
     try:
-        subject = x509.load_der_x509_certificate(bytes(der)).subject  # type: ignore[call-overload]
-        found = [subject.get_attributes_for_oid(oid) for oid in NAMES]
-        texts = ["".join(each if each.isprintable() else " " for each in str(one[0].value)) for one in found if one]
-    except (TypeError, ValueError):
+        found = dict(_subject(der))
+    except (IndexError, TypeError, ValueError):
         return ""
-    folded = (" ".join(each.lower().split()) for each in texts)
-    return "\n".join(dict.fromkeys(name for name in folded if name))[:300]
+    folded = (" ".join(found[kind].lower().split()) for kind in NAMES if kind in found)
+    return "\n".join(dict.fromkeys(name for name in folded if name))[:MOST]
+
+
+def _subject(der: bytes) -> Iterator[tuple[bytes, str]]:
+    """Kind and text of each name in the subject, those first of a kind last."""
+    ((_, certificate),) = _elements(der)
+    _, inner = next(_elements(certificate))
+    fields = [value for tag, value in _elements(inner) if tag != 0xA0]
+    kinds = [pair for _, one in _elements(fields[4]) for _, pair in _elements(one)]
+    for pair in reversed(kinds):
+        (_, kind), (tag, value) = _elements(pair)
+        if tag in TEXTS:
+            text = value.decode(TEXTS[tag])
+            yield kind, "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of the elements that follow each other."""
+    at = 0
+    while at < len(data):
+        tag, length, at = data[at], data[at + 1], at + 2
+        if length >= 0x80:
+            size = length & 0x7F
+            length, at = int.from_bytes(data[at : at + size], "big"), at + size
+        if not 0 <= length <= len(data) - at:
+            raise ValueError("it is cut off")
+        yield tag, data[at : at + length]
+        at += length
