@@ -354,6 +354,15 @@ def test_the_schema_names_what_entries_have(world: World) -> None:
     [entry] = door.search("(objectClass=subschema)", base="cn=Subschema", scope=BASE, wanted=["+", "*"]).entries
     told = b" ".join(entry.attributes["attributeTypes"])
     assert all(name in told for name in (b"'userCertificate'", b"'userSMIMECertificate'", b"'mail'", b"'sn'"))
+    add_carol(world)
+    add_pgp(world)
+    shown = door.search(f"(|(mail={CAROL})(gpgMailbox={CAROL}))").entries
+    shown += door.search("(objectClass=*)", base="cn=pgpServerInfo,o=securegw", scope=BASE).entries
+    assert len(shown) == 3
+    for each in (name.partition(";")[0] for one in shown for name in one.attributes):
+        assert f"'{each}'".encode() in told, each
+    classes = b" ".join(entry.attributes["objectClasses"])
+    assert all(b"'%s'" % name in classes for one in shown for name in one.attributes["objectClass"])
     [entry] = door.search("(objectClass=*)", base="o=securegw", scope=BASE).entries
     assert entry.attributes["o"] == [b"securegw"]
 
@@ -429,6 +438,12 @@ def test_named_networks_find_partners_by_the_names_in_their_certificates(world: 
         ("(displayName=*ter mü*)", ["wm@partner.test"]),
         ("(|(cn=*ler*)(mail=*ler*)(sn=*ler*))", ["wm@partner.test", "zk@partner.test"]),
         ("(&(mail=*)(|(mail=wal*)(|(cn=wal*)(|(sn=wal*)(givenName=wal*)(displayName=wal*)))))", ["wm@partner.test"]),
+        # Thunderbird's completion of two words, Domino's mail filter (HCL's manual)
+        ("(|(cn=zoë*kel*)(mail=zoë*kel*)(sn=zoë*kel*))", ["zk@partner.test"]),
+        (
+            "(|(cn=Keller Zoë)(|(&(sn=Keller)(givenname=Zoë))(&(sn=Zoë)(givenname=Keller))))",
+            ["zk@partner.test"],
+        ),
         ("(&(givenName=zo*)(sn=mü*))", []),
         ("(cn=%)", []),
     ):
@@ -494,6 +509,19 @@ def test_pages(world: World) -> None:
     found = door.search("(mail=p*)", controls=client.page(2))
     given_up = door.search("(mail=p*)", controls=client.page(0, found.cookie or b""))
     assert (given_up.entries, given_up.cookie) == ([], b"")
+
+
+def test_pages_end_with_who_they_were_found_for(world: World) -> None:
+    for number in range(3):
+        add_carol(world, f"p{number}@partner.test")
+    door = LdapDoor(world, tls=True)
+    door.start_tls()
+    assert [said.code for said in door.send(client.bind("ann", "secret", number=50))] == [0]
+    cookie = door.search("(mail=*)", controls=client.page(1)).cookie
+    assert cookie
+    assert [said.code for said in door.send(client.bind(number=51))] == [0]
+    rest = door.search("(mail=*)", controls=client.page(1, cookie))
+    assert (rest.entries, rest.code) == ([], replies.UNWILLING_TO_PERFORM)
 
 
 def test_compare(world: World) -> None:
