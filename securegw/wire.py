@@ -7,6 +7,8 @@ and carries each to the transport by itself; here all that is to be said is encr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from OpenSSL import SSL
@@ -17,6 +19,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 RECORD = 16_384  # bytes that one record of TLS carries, RFC 8446 5.1
 AROUND = 64  # more than a record adds
 ASIDE = 4096  # room for what TLS itself has to say, such as tickets
+
+_held: set[object] = set()
 
 
 def send(transport: Any, data: bytes) -> None:
@@ -48,8 +52,18 @@ def read_now(transport: Any) -> None:
 
     An end or an error that is met here is met again in that turn.
     """
-    if isinstance(transport, Connection):
+    if isinstance(transport, Connection) and transport not in _held:
         transport.doRead()
+
+
+@contextmanager
+def held(transport: Any) -> Iterator[None]:
+    """Meanwhile nothing is read at once: something that came before has still to be passed on."""
+    _held.add(transport)
+    try:
+        yield
+    finally:
+        _held.discard(transport)
 
 
 def _is_clear(transport: Connection) -> bool:

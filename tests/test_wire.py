@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from zope.interface import implementer
 
 from securegw.tls import ClientTLS, ServerTLS, Wanted
 from securegw.tls_session import start_tls
-from securegw.wire import send
+from securegw.wire import held, read_now, send
 from tests.support.certificates import TestAuthority
 
 
@@ -77,6 +78,20 @@ class Wire(TestCase):
         for _ in range(3):
             send(speaking.transport, b"x" * 100_000)
         await lost
+
+    async def test_what_came_before_is_passed_on_first(self) -> None:
+        speaking, collecting = await self._pair()
+        collecting.transport.pauseProducing()
+        send(speaking.transport, b"later")
+        select.select([collecting.transport.socket], [], [], 10)
+        with held(collecting.transport):
+            read_now(collecting.transport)
+        self.assertEqual(collecting.got, b"")
+        read_now(collecting.transport)
+        self.assertEqual(collecting.got, b"later")
+        collecting.transport.resumeProducing()
+        speaking.transport.loseConnection()
+        await collecting.ended
 
     def test_other_transports_are_written_to_as_ever(self) -> None:
         transport = StringTransport()

@@ -17,7 +17,7 @@ from securegw.commands.keyrows import SHORTEST_NAME, named, usable
 from securegw.commands.opening import Refusal, master_key, told, write_new, write_secret
 from securegw.commands.passwords import add_password_file, read_password
 from securegw.crypto.authority import to_pem
-from securegw.crypto.certificate import speaks_for
+from securegw.crypto.certificate import found_by, speaks_for
 from securegw.crypto.keyfile import write_pkcs12
 from securegw.keys import trust
 from securegw.keys.issue import PRIVATE_KEY, held
@@ -108,6 +108,7 @@ def new_row(store: Store, private: bytes | None, read: Certificate, name: str, b
     return keystore.Held(
         address=name, der=read.der, fingerprint=read.fingerprint, source="imported", trust=believed,
         not_before=read.not_before, not_after=read.not_after, created=time.time(),
+        names=found_by(read.der) if name else "",
     )
 
 

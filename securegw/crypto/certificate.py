@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
-from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, PublicKeyAlgorithmOID
 
 from securegw.crypto import ber, oids
 from securegw.crypto import der as encode
@@ -25,6 +25,7 @@ from securegw.mail.address import Address
 from securegw.mail.errors import BadKey, MailError
 
 MOST_BYTES = 65_536
+MOST_NAMES = 300  # letters of names by which somebody is found
 # How many stay parsed; strangers send some of them, and may send large ones.
 KEPT = 1_024
 SHORTEST_RSA, SHORTEST_CURVE = 2048, 224
@@ -123,6 +124,27 @@ def bound_to(der: bytes) -> str:
     """The one scheme in which the key of the certificate may be used: pss, oaep, or an empty word for any."""
     kind = load(der).public_key_algorithm_oid
     return "pss" if kind == PSS_ONLY else "oaep" if kind == OAEP_ONLY else ""
+
+
+def names_of(der: bytes) -> tuple[str, str, str]:
+    """Common name, given name and surname in the subject."""
+    subject = load(der).subject
+    found = [subject.get_attributes_for_oid(oid) for oid in (NameOID.COMMON_NAME, NameOID.GIVEN_NAME, NameOID.SURNAME)]
+    common, given, surname = (str(one[0].value) if one else "" for one in found)
+    return common, given, surname
+
+
+def found_by(der: bytes) -> str:
+    """These names as somebody searches for them: small letters, single blanks, each on a line; none if unreadable."""
+    try:
+        folded = [_folded(name) for name in names_of(der)]
+    except (ValueError, MailError):  # a stranger has written them
+        return ""
+    return "\n".join(dict.fromkeys(name for name in folded if name))[:MOST_NAMES]
+
+
+def _folded(name: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).lower().split())
 
 
 def key_in(der: bytes) -> bytes:

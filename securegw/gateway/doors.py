@@ -19,6 +19,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import AbstractDatagramProtocol, Factory
 
+from securegw.config import Network
 from securegw.flow.claims import POLL, RENEW
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
@@ -26,6 +27,7 @@ from securegw.gateway.watching import Watching
 from securegw.keys.published import LOOK
 from securegw.mail.errors import MailError
 from securegw.portal import lists_site, portal_site
+from securegw.servers.behind_balancers import BehindBalancers
 from securegw.servers.ldap import Directory, LdapFactory
 from securegw.servers.metrics import MonitoringSite
 from securegw.servers.nrpe import NrpeFactory, NrpeSettings
@@ -42,6 +44,7 @@ log = txaio.make_logger()
 
 CLEANING = 600.0
 QUARANTINE = 60.0
+DISMISSIBLE = (BehindBalancers, SmtpFactory, LdapFactory, Pop3Factory)
 TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threads that write and seal
 
 # What an operator can mend: one line says it, no traceback.
@@ -85,7 +88,8 @@ def _ldap(house: House, reactor: Any, *, ours: bool, implicit_tls: bool = False)
         raise BadCertificate("[ldap] listeners with TLS from the first byte need a certificate and a key")
     directory = Directory(house.published, own, ours=ours, start_tls=tls is not None and not implicit_tls)
     door = f"ldap{'s' if implicit_tls else ''}-{'outside' if ours else 'inside'}"
-    return LdapFactory(directory, house.accounts, own, tls, reactor, door=door, implicit_tls=implicit_tls)
+    factory = LdapFactory(directory, house.accounts, own, tls, reactor, door=door, implicit_tls=implicit_tls)
+    return _behind(own.proxies, factory, reactor, door)
 
 
 def _portal(house: House, reactor: Any) -> Any:
@@ -103,7 +107,8 @@ def _pop3(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
     if own.certificate is None or own.key is None:
         raise BadCertificate("[pop3] listen and listen_tls need a certificate and a key")
     tls = _server_tls(own.certificate, own.key)
-    return Pop3Factory(house.pickup, own, tls, reactor, implicit_tls=implicit_tls)
+    factory = Pop3Factory(house.pickup, own, tls, reactor, implicit_tls=implicit_tls)
+    return _behind(own.proxies, factory, reactor, "pop3")
 
 
 def _monitoring(house: House, reactor: Any) -> Any:
@@ -116,7 +121,8 @@ def _monitoring(house: House, reactor: Any) -> Any:
 
 def _nrpe(house: House, reactor: Any) -> Any:
     own = house.settings.nrpe
-    return NrpeFactory(own, lambda: house.health.table, reactor, _nrpe_tls(own))
+    factory = NrpeFactory(own, lambda: house.health.table, reactor, _nrpe_tls(own))
+    return _behind(own.proxies, factory, reactor, "nrpe")
 
 
 def _nrpe_tls(own: NrpeSettings) -> IOpenSSLServerConnectionCreator | None:
@@ -127,6 +133,11 @@ def _nrpe_tls(own: NrpeSettings) -> IOpenSSLServerConnectionCreator | None:
     if own.certificate is None or own.key is None:
         raise BadCertificate('[nrpe] needs a certificate and a key, or another protection than "certificate"')
     return _server_tls(own.certificate, own.key)
+
+
+def _behind(proxies: tuple[Network, ...], factory: Any, reactor: Any, name: str) -> Any:
+    """The door as it is, or behind named balancers."""
+    return BehindBalancers(factory, proxies, reactor, name) if proxies else factory
 
 
 def _server_tls(certificate: Path, key: Path) -> ServerTLS:
@@ -159,7 +170,7 @@ class Doors(Service):
         self.house: House | None = None
         self.ports: dict[str, IListeningPort] = {}
         self.opened: Deferred[None] = Deferred()
-        self.dismissible: list[SmtpFactory | LdapFactory | Pop3Factory] = []
+        self.dismissible: list[BehindBalancers | SmtpFactory | LdapFactory | Pop3Factory] = []
         self.clocks: list[TimerService] = []
         self.watching: Watching | None = None
         self.failed = False
@@ -191,8 +202,8 @@ class Doors(Service):
         """Open all listeners of a door and note where: a next hop that leads there would lead in a circle."""
         listens = server.listen(self.settings)
         factory = server.factory(house, self.reactor) if listens else None
-        if isinstance(factory, SmtpFactory | LdapFactory | Pop3Factory):
-            self.dismissible.append(factory)
+        behind = factory.door if isinstance(factory, BehindBalancers) else None
+        self.dismissible += [each for each in (factory, behind) if isinstance(each, DISMISSIBLE)]
         for number, listen in enumerate(listens):
             port = await serverFromString(self.reactor, listen).listen(factory)
             self.ports[server.name if number == 0 else f"{server.name}-{number + 1}"] = port

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from securegw.crypto.certificate import Certificate, read_certificate, speaks_for
+from securegw.crypto.certificate import Certificate, found_by, read_certificate, speaks_for
 from securegw.store import events, keystore
 
 QUARANTINED = "quarantined"
@@ -64,6 +64,7 @@ def _row(read: Certificate, address: str, now: float, trust: str) -> keystore.He
         not_before=read.not_before,
         not_after=read.not_after,
         created=now,
+        names=found_by(read.der) if address else "",
     )
 
 

@@ -13,7 +13,7 @@ import txaio
 from twisted.internet.defer import DeferredLock
 
 from securegw.crypto import authority
-from securegw.crypto.certificate import read_certificate
+from securegw.crypto.certificate import found_by, read_certificate
 from securegw.keys.settings import KeysSettings, list_url
 from securegw.keys.trust import NEVER
 from securegw.mail.errors import Later
@@ -71,6 +71,7 @@ def held(
         not_before=read.not_before,
         not_after=read.not_after,
         created=now,
+        names=found_by(der) if address else "",
     )
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
-from cryptography.x509.oid import NameOID
 
-from securegw.crypto.certificate import load, read_certificate
+from securegw.crypto.certificate import names_of, read_certificate
 from securegw.crypto.pgp_outline import key_id, to_armor
 from securegw.keys.trust import may_encrypt_to
 from securegw.mail.address import parse_address
@@ -250,7 +249,7 @@ class Published:
         until = min([now + AGAIN, *changes])
         if not good:
             return Entry(key, until)
-        cn, given, surname = _names(good[0][0])
+        cn, given, surname = names_of(good[0][0])
         return Entry(str(good[0][1]), until, name or cn, given, surname, tuple(der for der, _ in good))
 
     def _moment(self, row: keystore.Held, now: float) -> float:
@@ -262,14 +261,6 @@ def _spelled(der: bytes, key: str) -> Address | None:
     """The address as its certificate spells it: who asks need not know its capital letters."""
     found = (parse_address(text) for text in read_certificate(der).addresses)
     return next((address for address in found if address.key == key), None)
-
-
-def _names(der: bytes) -> tuple[str, str, str]:
-    """Common name, given name and surname in the subject of a certificate."""
-    subject = load(der).subject
-    found = [subject.get_attributes_for_oid(oid) for oid in (NameOID.COMMON_NAME, NameOID.GIVEN_NAME, NameOID.SURNAME)]
-    cn, given, surname = (str(one[0].value) if one else "" for one in found)
-    return cn, given, surname
 
 
 def armored(key: PgpKey) -> bytes:

@@ -221,6 +221,7 @@ class LdapDialogue:
         if self._binding:
             return self._hang_up(replies.PROTOCOL_ERROR, "a bind while another one is under way")
         self._asked.clear()
+        self._pages = Pages()  # what was found for somebody else is not told to who this is now
         self.signed_in = ""
         code, text = self._bind_objection(asked)
         if code or not asked.name:

@@ -28,7 +28,35 @@ _TYPES = (
     " SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )",
     "( 2.5.4.36 NAME 'userCertificate' EQUALITY certificateExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.8 )",
     "( 2.16.840.1.113730.3.1.40 NAME 'userSMIMECertificate' SYNTAX 1.3.6.1.4.1.1466.115.121.1.5 )",
+    "( 2.5.18.2 NAME 'modifyTimestamp' EQUALITY generalizedTimeMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.24 SINGLE-VALUE"
+    " NO-USER-MODIFICATION USAGE directoryOperation )",
     "( 2.5.4.10 NAME ( 'o' 'organizationName' ) EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )",
+)
+_TEXT, _LETTERS, _NAME = "15", "26", "12"  # the last number of a syntax: RFC 4517 3.3
+# GnuPG's schema (doc/ldap in its sources); clients that check names against the schema ask for nothing else.
+_PGP = "1.3.6.1.4.1.3401.8.2."
+_GPG = "1.3.6.1.4.1.11591.2.4.1."
+_PGP_TYPES = tuple(
+    f"( {number} NAME '{name}' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.{syntax}{many} )"
+    for number, name, syntax, many in (
+        (_PGP + "8", "pgpBaseKeySpaceDN", _NAME, " SINGLE-VALUE"),
+        (_PGP + "9", "pgpSoftware", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "10", "pgpVersion", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "11", "pgpKey", _LETTERS, " SINGLE-VALUE"),
+        (_PGP + "12", "pgpCertID", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "13", "pgpDisabled", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "14", "pgpKeyID", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "15", "pgpKeyType", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "16", "pgpUserID", _TEXT, ""),
+        (_PGP + "17", "pgpKeyCreateTime", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "19", "pgpRevoked", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "20", "pgpSubKeyID", _TEXT, ""),
+        (_PGP + "21", "pgpKeySize", _TEXT, " SINGLE-VALUE"),
+        (_PGP + "22", "pgpKeyExpireTime", _TEXT, " SINGLE-VALUE"),
+        (_GPG + "1", "gpgFingerprint", _TEXT, " SINGLE-VALUE"),
+        (_GPG + "2", "gpgSubFingerprint", _TEXT, ""),
+        (_GPG + "3", "gpgMailbox", _TEXT, ""),
+    )
 )
 _CLASSES = (
     "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
@@ -37,6 +65,11 @@ _CLASSES = (
     "( 2.5.6.7 NAME 'organizationalPerson' SUP person STRUCTURAL )",
     "( 2.16.840.1.113730.3.2.2 NAME 'inetOrgPerson' SUP organizationalPerson STRUCTURAL MAY ( displayName $ givenName"
     " $ mail $ userCertificate $ userSMIMECertificate ) )",
+    f"( {_PGP}23 NAME 'pgpServerInfo' SUP top STRUCTURAL MUST ( cn $ pgpBaseKeySpaceDN ) MAY ( pgpSoftware $ pgpVersion"
+    " ) )",
+    f"( {_PGP}24 NAME 'pgpKeyInfo' SUP top STRUCTURAL MUST ( pgpCertID $ pgpKey ) MAY ( pgpDisabled $ pgpKeyID"
+    " $ pgpKeyType $ pgpUserID $ pgpKeyCreateTime $ pgpRevoked $ pgpSubKeyID $ pgpKeySize $ pgpKeyExpireTime"
+    " $ gpgFingerprint $ gpgSubFingerprint $ gpgMailbox ) )",
 )
 
 
@@ -76,7 +109,7 @@ class Self:
 
     def schema(self) -> Described:
         operational = {
-            "attributeTypes": tuple(each.encode() for each in _TYPES),
+            "attributeTypes": tuple(each.encode() for each in (*_TYPES, *_PGP_TYPES)),
             "objectClasses": tuple(each.encode() for each in _CLASSES),
         }
         return Described(

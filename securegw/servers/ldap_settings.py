@@ -39,6 +39,9 @@ class LdapSettings:
         (),
         help="Who may search for parts of names and addresses, as often as he likes; strangers need an exact address.",
     )
+    proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        list_of(network), (), help="Load balancers: they begin every connection with a PROXY header (version 1 or 2)."
+    )
     tls_only: bool = setting(boolean, False, help="Whether questions are answered under TLS only.")
     sign_in: bool = setting(
         boolean, True, help="Whether a login may be used, under TLS only; who signs in counts as one of the networks."

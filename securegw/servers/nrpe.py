@@ -49,6 +49,11 @@ class NrpeSettings:
     networks: tuple[Network, ...] = setting(
         config.list_of(config.network), default=list(LOOPBACK), help="Who may ask; others are cut off."
     )
+    proxies: tuple[Network, ...] = setting(
+        config.list_of(config.network),
+        default=[],
+        help="Load balancers: they begin every connection with a PROXY header (version 1 or 2).",
+    )
     protection: str = setting(
         config.choice("certificate", "anonymous", "none"),
         default="certificate",
@@ -64,13 +69,14 @@ class NrpeConnection(protocol.Protocol):
 
     transport: Any
 
-    def __init__(self, door: NrpeFactory) -> None:
+    def __init__(self, door: NrpeFactory, peer: str) -> None:
         self._door = door
+        self._peer = peer
         self._timer: IDelayedCall | None = None
         self._dialogue: NrpeDialogue | None = None
 
     def connectionMade(self) -> None:
-        if not self._door.admit(self, str(getattr(self.transport.getPeer(), "host", ""))):
+        if not self._door.admit(self, self._peer):
             self.transport.abortConnection()
             return
         self._dialogue = NrpeDialogue(self._door.answer)
@@ -88,7 +94,7 @@ class NrpeConnection(protocol.Protocol):
         try:
             response = self._dialogue.receive(data)
         except NotNrpe as problem:
-            log.info("nrpe {peer} is cut off: {problem}", peer=self._peer(), problem=str(problem))
+            log.info("nrpe {peer} is cut off: {problem}", peer=self._peer, problem=str(problem))
             self._give_up("no query")
             return
         if response is not None:
@@ -106,9 +112,6 @@ class NrpeConnection(protocol.Protocol):
         QUERIES.labels(why).inc()
         self._dialogue = None
         self.transport.abortConnection()
-
-    def _peer(self) -> str:
-        return str(getattr(self.transport.getPeer(), "host", ""))
 
 
 class NrpeFactory(protocol.ServerFactory):
@@ -128,7 +131,7 @@ class NrpeFactory(protocol.ServerFactory):
         self._open: set[NrpeConnection] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> NrpeConnection:
-        return NrpeConnection(self)
+        return NrpeConnection(self, str(getattr(addr, "host", "") or ""))
 
     def admit(self, connection: NrpeConnection, address: str) -> bool:
         """Whether this peer is answered at all."""

@@ -32,6 +32,7 @@ class Pop3Dialogue(Conversation):
         self._exchange = False
         self._failures = 0
         self._mails: Sequence[Mail] | None = None
+        self._total = 0
         self._deleted: set[int] = set()
         self._stuffer: Stuffer | None = None
         self._top: Top | None = None
@@ -51,8 +52,8 @@ class Pop3Dialogue(Conversation):
 
     def opened(self, mails: Sequence[Mail]) -> list[Event]:
         """The answer to SignIn."""
-        self._mails = mails
-        self._say(f"{len(mails)} messages ({sum(mail.size for mail in mails)} octets)")
+        self._mails, self._total = mails, sum(mail.size for mail in mails)
+        self._say(f"{len(mails)} messages ({self._total} octets)")
         return self._go_on()
 
     def text(self, piece: bytes, *, last: bool) -> list[Event]:
@@ -179,25 +180,28 @@ class Pop3Dialogue(Conversation):
         return self._there()[index].size
 
     def _left(self) -> list[tuple[int, Mail]]:
-        return [(number, mail) for number, mail in enumerate(self._there(), 1) if number - 1 not in self._deleted]
+        deleted = self._deleted
+        left = enumerate(self._there(), 1)
+        return [pair for pair in left if pair[0] - 1 not in deleted] if deleted else list(left)
 
     def _status(self, argument: bytes) -> None:
-        left = self._left()
-        self._say(f"{len(left)} {sum(mail.size for _, mail in left)}")
+        mails = self._there()
+        gone = sum(mails[index].size for index in self._deleted)
+        self._say(f"{len(mails) - len(self._deleted)} {self._total - gone}")
 
     def _scan(self, argument: bytes) -> None:
-        self._tell(argument, lambda mail: str(mail.size))
+        self._tell(argument, lambda mails: [f"{number} {mail.size}" for number, mail in mails])
 
     def _unique_ids(self, argument: bytes) -> None:
-        self._tell(argument, lambda mail: mail.id)
+        self._tell(argument, lambda mails: [f"{number} {mail.id}" for number, mail in mails])
 
-    def _tell(self, argument: bytes, what: Callable[[Mail], str]) -> None:
+    def _tell(self, argument: bytes, lines: Callable[[list[tuple[int, Mail]]], list[str]]) -> None:
         """LIST and UIDL: of one message, or of all."""
         if argument:
             index = self._mail(argument)
-            return self._say(f"{index + 1} {what(self._there()[index])}")
+            return self._say(lines([(index + 1, self._there()[index])])[0])
         left = self._left()
-        return self._list(f"{len(left)} messages", [f"{number} {what(mail)}" for number, mail in left])
+        return self._list(f"{len(left)} messages", lines(left))
 
     def _retrieve(self, argument: bytes) -> None:
         self._fetch(self._mail(argument), None)

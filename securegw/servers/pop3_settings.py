@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from securegw.config import duration, endpoint, list_of, number, path, setting
+from securegw.config import Network, duration, endpoint, list_of, network, number, path, setting
 from securegw.servers.connections import Room
 
 
@@ -22,6 +22,9 @@ class Pop3Settings:
     )
     certificate: Path | None = setting(path, None, help="PEM file with the certificate for TLS and its chain.")
     key: Path | None = setting(path, None, help="PEM file with the private key of it, without a password.")
+    proxies: tuple[Network, ...] = setting(
+        list_of(network), (), help="Load balancers: they begin every connection with a PROXY header (version 1 or 2)."
+    )
     connections: int = setting(number(1, 100_000), 200, help="Connections open at the same time.")
     connections_per_address: int = setting(
         number(1, 100_000), 10, help="Connections open at the same time from one address (IPv6: one /64)."

@@ -32,7 +32,8 @@ class Held:
     ``source`` is issued, imported, harvested or authority (ours, with its private key); ``trust`` is trusted, unknown,
     quarantined (learned, and not used before somebody has decided), refused or revoked; ``announced`` is what the
     owner's program said last that it opens, words with spaces between them, and ``announced_at`` when it said so;
-    ``private`` is sealed, and None in what is found without asking for it.
+    ``private`` is sealed, and None in what is found without asking for it; ``names`` are those of its subject, in small
+    letters, by which its owner is searched for.
     """
 
     address: str
@@ -46,6 +47,7 @@ class Held:
     private: bytes | None = None
     announced: str = ""
     announced_at: float = 0.0
+    names: str = ""
     tenant: int = TENANT
     id: int = 0
 
@@ -145,14 +147,17 @@ def list_held(
 
 
 def addresses_with(conn: Connection, text: str, *, after: str, limit: int, tenant: int = TENANT) -> list[str]:
-    """Addresses of certificates with a text in the address or in the user's name, in their order."""
+    """Addresses of certificates with a text in the address, in a name of the certificate or in that of the user.
+
+    In their order; an index holds all that is looked at.
+    """
     named = select(schema.user.c.key).where(
         schema.user.c.tenant == tenant, schema.user.c.name.icontains(text, autoescape=True)
     )
     query = select(_held.c.address).where(_held.c.tenant == tenant, _held.c.address > after).distinct()
     if text:
-        found = _held.c.address.contains(text.lower(), autoescape=True)
-        query = query.where(or_(found, _held.c.address.in_(named)))
+        parts = [column.contains(text.lower(), autoescape=True) for column in (_held.c.address, _held.c.names)]
+        query = query.where(or_(*parts, _held.c.address.in_(named)))
     return list(conn.execute(query.order_by(_held.c.address).limit(limit)).scalars())
 
 

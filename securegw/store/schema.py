@@ -273,8 +273,10 @@ held = Table(
     _time("not_before"),
     _time("not_after"),
     _time("created"),
+    Column("names", Text, nullable=False, server_default=""),
     UniqueConstraint("tenant", "address", "fingerprint"),
     Index(None, "tenant", "fingerprint"),
+    Index("held_names_index", "tenant", "address", "names"),  # so that a search for a name reads no certificates
 )
 
 # Without a text: only that a mail of this Message-ID came sealed and was opened here.

@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from securegw.crypto import cms_write, der, oids
 from securegw.crypto.authority import KEY_KINDS, issue, key_bytes, key_to_pem, make_authority, make_tls, to_pem
-from securegw.crypto.certificate import load, read_certificate, read_certificates, speaks_for
+from securegw.crypto.certificate import found_by, load, read_certificate, read_certificates, speaks_for
 from securegw.crypto.chain import judge
 from securegw.crypto.cms_decrypt import decrypt
 from securegw.crypto.cms_verify import verify
@@ -95,6 +95,25 @@ def test_only_the_exact_address_is_spoken_for(text: str) -> None:
 @pytest.mark.parametrize("text", ["boss@corp.test", "boss@CORP.Test", '"boss"@corp.test'])
 def test_the_domain_is_folded_and_quotes_mean_nothing(text: str) -> None:
     assert speaks_for(read_certificate(certificate(mailbox(text))), BOSS)
+
+
+@pytest.mark.parametrize(
+    ("cn", "folded"),
+    [
+        ("Zoë  KELLER", "zoë keller"),
+        ("a\x00b\nc\u202ed", "a b c d"),  # what a database or a line cannot hold
+        ("x" * 64, "x" * 64),
+        (" ", ""),
+    ],
+)
+def test_names_are_folded_for_who_searches(cn: str, folded: str) -> None:
+    assert found_by(certificate(cn=cn)) == folded
+
+
+def test_unreadable_names_find_nobody_and_stop_nothing() -> None:
+    der = certificate(cn="abcd").replace(b"\x0c\x04abcd", b"\x0c\x04\xff\xff\xff\xff")
+    assert found_by(der) == ""
+    assert found_by(b"nonsense") == ""
 
 
 def test_names_elsewhere_do_not_count() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import poplib
+import re
 import smtplib
 import socket
 import ssl
@@ -13,14 +16,18 @@ import attrs
 import pytest
 
 from tests.peers.conftest import demand
-from tests.support import haproxy
+from tests.support import haproxy, ldap_client
 from tests.support.haproxy import BALANCER, HAProxy
 from tests.support.mails import STRANGER, mail, read
-from tests.support.running import Gateway, prepare
+from tests.support.nrpe_door import query, read_response
+from tests.support.ports import free_port
+from tests.support.running import Gateway, prepare, securegw
 from tests.support.sink import Sink, sink
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 OURS = "127.0.0.1"
+BOX = "archive@inside.test"
+DOORS = ("pop3", "ldap", "nrpe")
 PROXY_LINE = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 25\r\n"
 
 versions = pytest.mark.parametrize("version", [1, 2])
@@ -34,6 +41,7 @@ class Line:
     gateway: Gateway
     inside: Sink
     outside: Sink
+    password: str
 
     def client(self, version: int, source: str) -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.proxy.ports[version], timeout=20, source_address=(source, 0))
@@ -43,12 +51,14 @@ class Line:
 def everything() -> Iterator[Line]:
     demand(haproxy.missing())
     with tempfile.TemporaryDirectory(prefix="sg-haproxy-") as name, sink() as inside, sink() as outside:
-        gateway = prepare(Path(name), inside=inside.port, outside=outside.port)
+        ports = [free_port() for _ in DOORS]
+        gateway = prepare(Path(name), inside=inside.port, outside=outside.port, settings=doors(*ports))
         trust(gateway, BALANCER)
+        made = securegw("mailboxes", "create", BOX, "--json", "--config", str(gateway.config))
         gateway.start()
         try:
-            with haproxy.haproxy(Path(name), gateway.smtp_port) as proxy:
-                yield Line(proxy, gateway, inside, outside)
+            with haproxy.haproxy(Path(name), gateway.smtp_port, *ports) as proxy:
+                yield Line(proxy, gateway, inside, outside, str(json.loads(made)["password"]))
         finally:
             gateway.stop()
 
@@ -59,6 +69,16 @@ def line(everything: Line) -> Line:
     everything.inside.forget()
     everything.outside.forget()
     return everything
+
+
+def doors(pop3: int, ldap: int, nrpe: int) -> dict[str, dict[str, object]]:
+    """Doors behind the balancer: NRPE for the world except the balancer."""
+    tls, behind = {"certificate": "tls.pem", "key": "tls.key"}, {"proxies": [BALANCER]}
+    return {
+        "pop3": {**tls, **behind, "listen_tls": [f"tcp:{pop3}:interface=127.0.0.1"]},
+        "ldap": {**behind, "inside": [f"tcp:{ldap}:interface=127.0.0.1"], "networks": [OURS]},
+        "nrpe": {**tls, **behind, "listen": [f"tcp:{nrpe}:interface=127.0.0.1"], "networks": [OURS]},
+    }
 
 
 def trust(gateway: Gateway, balancer: str) -> None:
@@ -164,3 +184,68 @@ def test_it_sees_when_the_gateway_goes_and_comes_back(line: Line) -> None:
         line.gateway.start()
 
     line.proxy.wait_for_states("UP L4OK")
+
+
+# --- the other doors --------------------------------------------------------------------------------------------------
+
+
+def through(line: Line, door: str, source: str) -> socket.socket:
+    """A connection from this address to a door behind the balancer."""
+    port = line.proxy.ports[3 + DOORS.index(door)]
+    return socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+
+
+class Session(poplib.POP3):
+    """POP3S over a connection that is there already."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.wrapped = ssl._create_unverified_context().wrap_socket(connection)
+        super().__init__("gateway")
+
+    def _create_socket(self, timeout: float) -> socket.socket:
+        return self.wrapped
+
+
+def test_who_fetches_mail_is_known_by_his_own_address(line: Line) -> None:
+    """Guesses count for who guesses and not for all behind the balancer."""
+    with line.client(1, OURS) as session:
+        session.sendmail(ANN, BOX, mail(ANN, BOX, "kept", "good day"))
+    guessing = Session(through(line, "pop3", STRANGER))
+    guessing.user(BOX)
+    with pytest.raises(poplib.error_proto, match="AUTH"):
+        guessing.pass_("wrong")
+    assert line.gateway.process is not None
+    line.gateway.process.wait_for(re.compile(re.escape(f"pop3 {STRANGER}: wrong-password")))
+    owner = Session(through(line, "pop3", OURS))
+    owner.user(BOX)
+    owner.pass_(line.password)
+    assert b"good day" in owner.retr(1)[1]
+    owner.quit()
+
+
+def test_the_keyserver_knows_its_networks_behind_the_balancer(line: Line) -> None:
+    """A search for a part of an address is for the named networks: it is found empty there, and refused elsewhere."""
+    codes = {}
+    for source in (OURS, STRANGER):
+        with through(line, "ldap", source) as connection:
+            connection.sendall(ldap_client.search("(mail=nobody*)"))
+            [done] = ldap_client.read(connection.recv(65536))
+            codes[source] = done.code
+    assert codes[OURS] == 0 != codes[STRANGER]
+
+
+def test_checks_are_answered_for_named_networks_behind_the_balancer(line: Line) -> None:
+    context = ssl._create_unverified_context()
+    with context.wrap_socket(through(line, "nrpe", OURS)) as asking:
+        asking.sendall(query(3, b"check_securegw_queue"))
+        assert "QUEUE" in read_response(asking.recv(65536))
+    with pytest.raises(OSError), context.wrap_socket(through(line, "nrpe", STRANGER)) as asking:
+        asking.sendall(query(3, b"check_securegw_queue"))
+        assert asking.recv(65536)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_without_a_header_the_balancer_is_told_nothing(line: Line, door: str) -> None:
+    listens = {"pop3": line.gateway.settings().pop3.listen_tls, "ldap": line.gateway.settings().ldap.inside}
+    [listen] = listens.get(door, line.gateway.settings().nrpe.listen)
+    assert talk(int(listen.split(":")[1]), BALANCER, b"hello\r\n") == b""

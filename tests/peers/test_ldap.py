@@ -260,6 +260,8 @@ def test_ldap3_reads_everything_it_wants_to_know(keyserver: Keyserver) -> None:
         assert entry.cn.value == "Carol Meier"
         assert connection.search("", f"(mail={CAROL})", attributes=["mail"], paged_size=5, paged_criticality=True)
         assert connection.compare(entry.entry_dn, "mail", CAROL)
+        assert not connection.search("", "(gpgMailbox=nobody@x.test)", attributes=["pgpKey", "gpgFingerprint"])
+        assert connection.result["description"] == "success"  # its own check of names against our schema let it pass
         assert not connection.delete(entry.entry_dn)
         assert connection.result["description"] == "unwillingToPerform"
         assert not connection.search("", "(mail=*)")

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from securegw.crypto import authority as authorities
 from securegw.mail.address import parse_path
 from securegw.mail.errors import StoreBusy
 from securegw.servers import ldap_replies as replies
@@ -18,7 +19,7 @@ from tests.servers.ldap_people import ANN, CAROL, add, add_ann, add_carol, add_p
 from tests.support import ldap_client as client
 from tests.support.ldap_client import BASE, ONE
 from tests.support.ldap_door import KNOWN, LdapDoor
-from tests.support.world import OUTSIDE, START, World, person
+from tests.support.world import OUTSIDE, START, World, authority, person
 
 CERTIFICATE, SMIME = "userCertificate;binary", "userSMIMECertificate;binary"
 
@@ -353,6 +354,15 @@ def test_the_schema_names_what_entries_have(world: World) -> None:
     [entry] = door.search("(objectClass=subschema)", base="cn=Subschema", scope=BASE, wanted=["+", "*"]).entries
     told = b" ".join(entry.attributes["attributeTypes"])
     assert all(name in told for name in (b"'userCertificate'", b"'userSMIMECertificate'", b"'mail'", b"'sn'"))
+    add_carol(world)
+    add_pgp(world)
+    shown = door.search(f"(|(mail={CAROL})(gpgMailbox={CAROL}))").entries
+    shown += door.search("(objectClass=*)", base="cn=pgpServerInfo,o=securegw", scope=BASE).entries
+    assert len(shown) == 3
+    for each in (name.partition(";")[0] for one in shown for name in one.attributes):
+        assert f"'{each}'".encode() in told, each
+    classes = b" ".join(entry.attributes["objectClasses"])
+    assert all(b"'%s'" % name in classes for one in shown for name in one.attributes["objectClass"])
     [entry] = door.search("(objectClass=*)", base="o=securegw", scope=BASE).entries
     assert entry.attributes["o"] == [b"securegw"]
 
@@ -407,6 +417,49 @@ def test_named_networks_search_for_parts_of_addresses_and_names(world: World) ->
     assert LdapDoor(world, ours=True, peer=KNOWN).search("(cn=zoe*)").addresses == [ANN]
 
 
+def add_named(world: World, address: str, name: str) -> None:
+    """A partner whose certificate has a name, from an authority that is trusted."""
+    key, root = authority("Partner CA")
+    world.trust(root)
+    _, der = authorities.issue(key, root, address=address, name=name, kind="p-256", days=300, now=START - 60)
+    add(world, der, address, source="harvested", trust="unknown")
+
+
+def test_named_networks_find_partners_by_the_names_in_their_certificates(world: World) -> None:
+    add_named(world, "zk@partner.test", "Zoë  KELLER")
+    add_named(world, "wm@partner.test", "Walter Müller")
+    door = LdapDoor(world, peer=KNOWN)
+    for filter, found in (
+        ("(cn=zoë*)", ["zk@partner.test"]),
+        ("(cn=Zoë Keller)", ["zk@partner.test"]),
+        ("(sn=keller)", ["zk@partner.test"]),
+        ("(sn=MÜLL*)", ["wm@partner.test"]),
+        ("(givenName=walt*)", ["wm@partner.test"]),
+        ("(displayName=*ter mü*)", ["wm@partner.test"]),
+        ("(|(cn=*ler*)(mail=*ler*)(sn=*ler*))", ["wm@partner.test", "zk@partner.test"]),
+        ("(&(mail=*)(|(mail=wal*)(|(cn=wal*)(|(sn=wal*)(givenName=wal*)(displayName=wal*)))))", ["wm@partner.test"]),
+        # Thunderbird's completion of two words, Domino's mail filter (HCL's manual)
+        ("(|(cn=zoë*kel*)(mail=zoë*kel*)(sn=zoë*kel*))", ["zk@partner.test"]),
+        (
+            "(|(cn=Keller Zoë)(|(&(sn=Keller)(givenname=Zoë))(&(sn=Zoë)(givenname=Keller))))",
+            ["zk@partner.test"],
+        ),
+        ("(&(givenName=zo*)(sn=mü*))", []),
+        ("(cn=%)", []),
+    ):
+        assert sorted(door.search(filter).addresses) == found, filter
+    assert LdapDoor(world).search("(cn=zoë*)").code == replies.ADMIN_LIMIT_EXCEEDED
+    assert LdapDoor(world).search("(cn=Zoë Keller)").entries == []
+    assert LdapDoor(world, ours=True, peer=KNOWN).search("(cn=*keller*)").addresses == []
+
+
+def test_a_name_of_a_certificate_that_may_not_be_used_finds_nobody(world: World) -> None:
+    add_named(world, "zk@partner.test", "Zoe Keller")
+    [row] = world.read(keystore.find, "zk@partner.test")
+    world.write(keystore.set_trust, row.id, "refused")
+    assert LdapDoor(world, peer=KNOWN).search("(cn=zoe*)").entries == []
+
+
 def test_people_and_keys_in_one_answer(world: World) -> None:
     add_carol(world)
     add_pgp(world)
@@ -456,6 +509,19 @@ def test_pages(world: World) -> None:
     found = door.search("(mail=p*)", controls=client.page(2))
     given_up = door.search("(mail=p*)", controls=client.page(0, found.cookie or b""))
     assert (given_up.entries, given_up.cookie) == ([], b"")
+
+
+def test_pages_end_with_who_they_were_found_for(world: World) -> None:
+    for number in range(3):
+        add_carol(world, f"p{number}@partner.test")
+    door = LdapDoor(world, tls=True)
+    door.start_tls()
+    assert [said.code for said in door.send(client.bind("ann", "secret", number=50))] == [0]
+    cookie = door.search("(mail=*)", controls=client.page(1)).cookie
+    assert cookie
+    assert [said.code for said in door.send(client.bind(number=51))] == [0]
+    rest = door.search("(mail=*)", controls=client.page(1, cookie))
+    assert (rest.entries, rest.code) == ([], replies.UNWILLING_TO_PERFORM)
 
 
 def test_compare(world: World) -> None:

@@ -87,6 +87,13 @@ def test_neighbours_with_the_same_step_are_one_call(database: Database) -> None:
     assert calls == [[1, 2], [3, 4, 5]]
 
 
+def test_what_is_deleted_is_not_written_over(tmp_path: Path) -> None:
+    """Debian's SQLite would write zeros over every page of it, which is more work than keeping it was."""
+    database = Database(f"sqlite:///{tmp_path}/x.db", inline=True)
+    assert database.write(lambda conn: conn.scalar(text("PRAGMA secure_delete"))).result() == 2  # FAST
+    database.close()
+
+
 def test_a_failing_step_does_not_fail_its_neighbours(database: Database) -> None:
     gate = Gate(database)
     before = [database.write_many(queue.put, entry()) for _ in range(3)]

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select, text
 
+from securegw.crypto import authority
+from securegw.crypto.certificate import found_by
 from securegw.store import domains, keystore, logins, queue, recipients, schema, settings
 from securegw.store.database import Database
 from securegw.store.domains import Domain, Route
@@ -80,6 +84,21 @@ FIRST_ROWS = (
 )
 
 
+def test_certificates_that_are_there_get_the_names_in_them(database: Database) -> None:
+    key, root = authority.make_authority("CA", years=1, now=0.0)
+    _, der = authority.issue(key, root, address=BOB, name="Bob  MÜLLER", kind="p-256", days=300, now=0.0)
+    row: dict[str, Any] = {
+        "source": "imported", "trust": "unknown", "not_before": 0.0, "not_after": 9e9, "created": 0.0,
+    }  # fmt: skip
+    for address, raw in ((BOB, der), ("eve@outside.test", b"nonsense"), ("", root)):
+        database.write(keystore.add, keystore.Held(address=address, der=raw, fingerprint=address, **row)).result()
+    module = import_module("securegw.store.migrations.versions.0450_held_names")
+    database.write(lambda conn: module.fill(conn)).result()
+    filled = [database.read(keystore.find, each).result()[0].names for each in (BOB, "eve@outside.test", "")]
+    assert filled == ["bob müller", "", ""]
+    assert filled[0] == found_by(der)  # as it is written down from now on
+
+
 def test_a_database_of_the_first_schema_is_upgraded_with_its_rows(empty_url: str) -> None:
     def rows_of_then(connection: Connection) -> None:
         for statement in FIRST_ROWS:
@@ -97,4 +116,5 @@ def test_a_database_of_the_first_schema_is_upgraded_with_its_rows(empty_url: str
     assert database.read(recipients.count).result() == 0
     [bob], [eve] = (database.read(keystore.find, address).result() for address in (BOB, "eve@outside.test"))
     assert (bob.announced, eve.announced) == ("aes-256-gcm", "")
+    assert bob.names == ""  # what stands there is no certificate
     database.close()

@@ -27,12 +27,11 @@ defaults
     timeout client 60s
     timeout server 60s
     source {balancer}
-listen first
-    bind 127.0.0.1:{first}
-    server gateway 127.0.0.1:{gateway} send-proxy check check-send-proxy inter 200
-listen second
-    bind 127.0.0.1:{second}
-    server gateway 127.0.0.1:{gateway} send-proxy-v2 check check-send-proxy inter 200
+"""
+LISTENER = """\
+listen {name}
+    bind 127.0.0.1:{port}
+    server gateway 127.0.0.1:{gateway} {send} check check-send-proxy inter 200
 """
 
 
@@ -71,14 +70,19 @@ class HAProxy:
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, gateway: int) -> Iterator[HAProxy]:
-    """HAProxy before the gateway at this port of 127.0.0.1."""
+def haproxy(folder: Path, gateway: int, *others: int) -> Iterator[HAProxy]:
+    """HAProxy before the gateway at this port of 127.0.0.1; before ``others`` by version 2, as ports 3 and on."""
     found = program()
     assert found is not None
-    running = HAProxy(folder, {1: free_port(), 2: free_port()})
+    doors = [("first", gateway, "send-proxy"), ("second", gateway, "send-proxy-v2")]
+    doors += [(f"door-{other}", other, "send-proxy-v2") for other in others]
+    running = HAProxy(folder, {number: free_port() for number in range(1, len(doors) + 1)})
+    listeners = [
+        LISTENER.format(name=name, port=running.ports[number], gateway=port, send=send)
+        for number, (name, port, send) in enumerate(doors, 1)
+    ]
     file = folder / "haproxy.cfg"
-    ports = {"first": running.ports[1], "second": running.ports[2], "gateway": gateway}
-    file.write_text(CONFIGURATION.format(folder=folder, balancer=BALANCER, **ports))
+    file.write_text(CONFIGURATION.format(folder=folder, balancer=BALANCER) + "".join(listeners))
     with subprocess.Popen(
         [found, "-db", "-f", str(file)],
         stdin=subprocess.DEVNULL,

@@ -61,8 +61,9 @@ class NrpeDoor:
         self.connection, self.transport = self.connect(address)
 
     def connect(self, address: str) -> tuple[NrpeConnection, StringTransportWithDisconnection]:
-        made = self.factory.buildProtocol(None)
-        transport = StringTransportWithDisconnection(peerAddress=IPv4Address("TCP", address, 40000))
+        peer = IPv4Address("TCP", address, 40000)
+        made = self.factory.buildProtocol(peer)
+        transport = StringTransportWithDisconnection(peerAddress=peer)
         transport.protocol = made
         made.makeConnection(transport)
         return made, transport

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0300"
-down_revision = "0005"
+down_revision = "0021"
 
 
 def upgrade() -> None:
