@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnection
 from twisted.internet.protocol import AbstractDatagramProtocol, Factory
 
 from securegw.flow.claims import POLL, RENEW
+from securegw.gateway.limits import tell_limits
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.gateway.watching import Watching
@@ -170,6 +171,7 @@ class Doors(Service):
 
     async def _open(self) -> None:
         self.house = house = build_rooms(self.settings, self.reactor)
+        tell_limits(self.settings)
         await open_rooms(house)
         self.watching = watching = Watching(house, self.reactor)
         watching.start()

@@ -288,7 +288,7 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
         settings,
         reactor,
         database=database,
-        workers=Workers(reactor, settings.workers),
+        workers=Workers(reactor, settings.workers, largest=settings.intake.size_limit),
         master=master,
         relay=Relay(reactor, own.host, settings.relay, tls=tls, resolver=resolver, doors=doors),
         ways=Ways(own.host, resolver, master),

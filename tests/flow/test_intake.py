@@ -8,7 +8,17 @@ import pytest
 from securegw.crypto.passwords import hash_password
 from securegw.mail.address import Address, parse_path
 from securegw.mail.envelope import Source, Wishes
-from securegw.mail.errors import DiskFull, MailLoop, RelayDenied, TooBig, TooManyTries, UnknownSender, WrongPassword
+from securegw.mail.errors import (
+    DiskFull,
+    HeaderTooLarge,
+    MailLoop,
+    RelayDenied,
+    TooBig,
+    TooManyTries,
+    UnknownSender,
+    WrongPassword,
+)
+from securegw.mail.message import FIELD_LIMIT, HEADER_LIMIT
 from securegw.store import desk, logins
 from tests.support.world import INSIDE, OUTSIDE, QUICK, World
 
@@ -142,6 +152,14 @@ def test_a_mail_over_the_limit_is_refused_when_announced_and_when_it_comes(world
         ask_sender(world, OUTSIDE, BOB, limit + 1)
     with pytest.raises(TooBig):
         world.hand_in(BOB, [ANN], b"x" * (limit + 1), OUTSIDE)
+
+
+@pytest.mark.parametrize("header", [b"X: " + b"y" * HEADER_LIMIT + b"\r\n", b"X: y\r\n" * (FIELD_LIMIT + 1)])
+def test_a_mail_whose_header_is_over_a_limit_is_refused(world: World, header: bytes) -> None:
+    with pytest.raises(HeaderTooLarge) as caught:
+        world.hand_in(BOB, [ANN], header + b"\r\nbody\r\n", OUTSIDE)
+    assert caught.value.code == 552
+    assert world.read(desk.list_items) == []
 
 
 def free(world: World, size: int) -> None:
