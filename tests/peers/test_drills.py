@@ -33,11 +33,14 @@ from tests.support.drill import Pair, Sums, body_of, count, digest
 from tests.support.killing import Trap
 from tests.support.load import Drill, Load, Outcome, write_drill
 from tests.support.mails import mail, send
+from tests.support.postgres import Postgres, postgres
 from tests.support.running import Gateway, admin, prepare
 from tests.support.sink import Arrived, Sink, sink
 from tests.support.slow import slow_peers
 from tests.support.starting import PLAIN, end_of, start_by, started_by
 from tests.support.tracing import STRACE, Call, calls, first_after, only
+
+__all__ = ["postgres"]
 
 OTTO = "otto@inside.test"
 QUICK: dict[str, dict[str, object]] = {
@@ -119,6 +122,41 @@ def test_d2_every_250_follows_the_sync_of_what_it_promises(strace: str, tmp_path
     )
     assert noted.began > kept.ended
     assert first_after(found, "its sync", noted.ended, lambda call: log(call) and is_sync(call))
+
+
+def test_d2_with_postgresql_every_250_follows_the_answer_to_its_commit(
+    strace: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """That a commit is on the disk there is a setting of the session, which tests/store/test_server.py looks at."""
+    trace, to = tmp_path / "trace", "d2@outside.test"
+    with sink() as outside:
+        url = postgres.url(postgres.database())
+        gateway = prepare(tmp_path, inside=1, outside=outside.port, database=url)
+        with started_by(gateway, strace, *STRACE, "-o", str(trace), *PLAIN):
+            send(gateway.smtp_port, OTTO, to, mail(OTTO, to, "traced", "one mail"))
+            outside.sent_to(to)
+            gateway.wait_empty(20)
+            gateway.stop()
+        found = [call for call in calls(trace) if call.good]
+
+    taken = only(found, "250", lambda call: is_write(call) and "250 2.0.0 Taken" in call.arguments)
+    row = first_after(found, "the row", -1, lambda call: is_write(call) and is_row(call))
+    asked = first_after(found, "COMMIT", row.ended, lambda call: is_write(call) and "COMMIT" in call.arguments)
+    # PostgreSQL says COMMIT, the tag of the command, when it has committed, and ROLLBACK when it has not.
+    answer = first_after(found, "its answer", asked.began, lambda call: is_read(call) and "COMMIT" in call.arguments)
+    assert answer.ended < taken.began, f"250 in line {taken.began}, the answer ended in line {answer.ended}"
+
+    kept = only(found, "the next hop's 250", lambda call: is_read(call) and "2.0.0 kept" in call.arguments)
+    first_after(found, "the end", kept.ended, lambda call: is_write(call) and "2.0.0 kept" in call.arguments)
+
+
+def is_row(call: Call) -> bool:
+    """The mail's sender on its way to the database, which is reached by a Unix socket."""
+    return "<UNIX" in call.arguments and OTTO in call.arguments
+
+
+def is_read(call: Call) -> bool:
+    return call.name in ("read", "recvfrom", "recvmsg")
 
 
 def touches(path: str, call: Call) -> bool:
