@@ -264,6 +264,26 @@ def received(*hosts: str) -> str:
     return "".join(f"Received: from x by {host} with ESMTP id 1; Fri, 15 Jan 2027 08:00:00 +0000\r\n" for host in hosts)
 
 
+@pytest.mark.parametrize(
+    ("helo", "told"),
+    [
+        ("localhost", "from localhost (["),
+        ("gw.inside.test", "from gw.inside.test (["),  # our own name, and yet it is nobody's word but his
+        ("a;b(c)\r\nX:", "from "),
+        ("x" * 255, "from xxx"),
+        ("[192.0.2.1]", "from "),
+    ],
+)
+def test_threat_5_1_10_a_greeting_breaks_no_trace(world: World, helo: str, told: str) -> None:
+    stranger = attrs.evolve(OUTSIDE, helo=helo)
+    world.hand_in(BOB, [ANN], b"Subject: x\r\n\r\nbody\r\n", stranger)
+    [mail] = world.sent_to(ANN)
+    trace = mail.message.first("Received") or ""
+    assert trace.startswith(told) and f"([{OUTSIDE.address}])" in trace and "by gw.inside.test" in trace
+    assert mail.message.count("X") == 0 and len(trace) < 998
+    assert not set(";(\r\n") & set(trace.partition(" (")[0])
+
+
 def test_threat_5_1_14_fifty_one_hops_are_a_loop(world: World) -> None:
     world.send(BOB, ANN, fields=received(*["a.test"] * 50), source=OUTSIDE)
     with pytest.raises(MailLoop) as caught:
