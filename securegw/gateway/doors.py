@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnection
 from twisted.internet.protocol import AbstractDatagramProtocol, Factory
 
 from securegw.flow.claims import POLL, RENEW
+from securegw.flow.connector import BadConnector
 from securegw.gateway.limits import tell_limits
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
@@ -48,6 +49,7 @@ TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threa
 # What an operator can mend: one line says it, no traceback.
 EXPECTED = (
     BadCertificate,
+    BadConnector,
     BadEngine,
     BadSecrets,
     CannotListenError,
