@@ -66,7 +66,7 @@ def read_connector(networks: Iterable[IPv4Network | IPv6Network], file: Path | N
     if not named and file is None:
         return None
     if not named or file is None:
-        raise BadConnector("[intake] connector_networks and connector_field need each other")
+        raise BadConnector("connector_networks and connector_field need each other")
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
