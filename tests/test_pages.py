@@ -304,6 +304,15 @@ def test_chunks_are_counted_too(world):
     assert transport.disconnected or transport.disconnecting
 
 
+@pytest.mark.parametrize("head", [b"X: " + b"y" * 20_000 + b"\r\n", b"X: y\r\n" * 101])
+def test_a_head_beyond_its_limits_is_refused(world, head):
+    """16 KiB and a hundred fields; Twisted's word for it is 400."""
+    protocol, transport = connect(world, site_of(world))
+    protocol.dataReceived(b"GET /help HTTP/1.1\r\nHost: portal.test\r\n" + head + b"\r\n")
+    assert transport.value().startswith(b"HTTP/1.1 4") or transport.value() == b""
+    assert b"HTTP/1.1 200" not in transport.value() and (transport.disconnecting or transport.disconnected)
+
+
 def test_a_dripping_request_is_ended(world):
     site = site_of(world)
     protocol, transport = connect(world, site)

@@ -25,6 +25,10 @@ def fail() -> None:
     raise KeyError("x")
 
 
+def take(size: int) -> int:
+    return len(bytearray(size))
+
+
 def die() -> None:
     os._exit(1)
 
@@ -33,8 +37,9 @@ class WorkersTest(TestCase):
     def setUp(self) -> None:
         self.workers = self.hired(processes=1)
 
-    def hired(self, *, processes: int, seconds: int = 60) -> Workers:
-        workers = Workers(reactor, WorkersSettings(threads=1, processes=processes, seconds=seconds))
+    def hired(self, *, processes: int, seconds: int = 60, memory: int = 1 << 30, largest: int = 0) -> Workers:
+        settings = WorkersSettings(threads=1, processes=processes, seconds=seconds, memory=memory)
+        workers = Workers(reactor, settings, largest=largest)
         workers.start()
         self.addCleanup(workers.stop)
         return workers
@@ -58,6 +63,22 @@ class WorkersTest(TestCase):
             await workers.process(time.sleep, 60)
         workers.settings = self.workers.settings  # the next one gets the time that a slow machine needs to begin
         self.assertEqual(await workers.process(add, 2, 2), 4)
+
+    async def _takes(self, memory: int, largest: int, fits: int, too_much: int) -> None:
+        from securegw.flow.claims import is_poison  # not above: a worker imports this file too
+
+        workers = self.hired(processes=1, memory=memory, largest=largest)
+        self.assertEqual(await workers.process(take, fits), fits)
+        with self.assertRaises(MemoryError) as caught:
+            await workers.process(take, too_much)
+        self.assertTrue(is_poison(caught.exception))
+        self.assertEqual(await workers.process(take, fits), fits)
+
+    def test_a_process_has_so_much_memory_and_no_more(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._takes(400 << 20, 0, 200 << 20, 400 << 20))
+
+    def test_ten_times_the_largest_mail_always_fits(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._takes(1 << 20, 60 << 20, 400 << 20, 600 << 20))
 
     async def _neighbours(self, workers: Workers) -> None:
         """Three poisonous pieces of work and what was asked for behind them."""

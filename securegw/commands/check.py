@@ -22,6 +22,7 @@ from securegw.commands.opening import (
     sqlite_file,
 )
 from securegw.commands.sentences import sentences
+from securegw.flow.connector import BadConnector, read_connector
 from securegw.servers.snmp_security import BadSecrets, Secrets, read_secrets
 from securegw.tls import BadCertificate, ClientTLS
 
@@ -146,6 +147,14 @@ def check_snmp_secrets(settings: Settings) -> None:
         raise Refusal("snmp: traps and informs need a trap_user or a community")
 
 
+def check_connector(settings: Settings) -> None:
+    """The field of a cloud's connector can be read, and by nobody else."""
+    try:
+        read_connector(settings.intake.connector_networks, settings.intake.connector_field)
+    except BadConnector as error:
+        raise Refusal(f"intake: {error}") from None
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -178,5 +187,6 @@ CHECKS = (
     check_monitoring_tls,
     check_syslog_tls,
     check_snmp_secrets,
+    check_connector,
     check_database,
 )

@@ -30,11 +30,13 @@ from securegw.store import queue
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
+    from pathlib import Path
 
     from securegw.accounts import Accounts
     from securegw.crypto.seal import MasterKey
     from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
+    from securegw.flow.connector import Connector
     from securegw.flow.places import Places
     from securegw.flow.recipients import Recipients
     from securegw.mail.address import Address
@@ -64,6 +66,14 @@ class IntakeSettings:
         config.list_of(config.text),
         default=(),
         help="Client certificates of your own mail servers: their SHA-256 fingerprints, or the names in them.",
+    )
+    connector_networks: tuple[IPv4Network | IPv6Network, ...] = setting(
+        config.list_of(config.network),
+        default=(),
+        help="Networks of a cloud from which others send too; mail of your own people shows connector_field there.",
+    )
+    connector_field: Path | None = setting(
+        config.path, default=None, help='File, mode 0600, with the header field that the cloud adds: "X-NAME: SECRET".'
     )
     size_limit: int = setting(config.size, default="50 MB", help="The largest mail that is taken.")
     recipients_limit: int = setting(
@@ -110,6 +120,7 @@ class Intake:
     accounts: Accounts | None = None
     recipients: Recipients | None = None
     archive: Archive | None = None
+    connector: Connector | None = None
     room: Room = attrs.field()
     circles: Circles = attrs.field(init=False)
     logins: Fresh[Login | None] = attrs.field(init=False)
@@ -180,7 +191,7 @@ class Intake:
     async def recipient(self, source: Source, sender: Address | None, recipient: Address) -> None:
         """May this peer send to this recipient? Our networks to everybody, everybody to managed domains."""
         ours = self.places.manages(recipient)
-        if not (source.inside or ours):
+        if not (source.inside or ours or (self.connector is not None and self.connector.may_vouch(source))):
             log.info("relaying to {domain} denied to {peer}", domain=recipient.domain, peer=source.address)
             raise RelayDenied
         if source.inside and ours and reprocess.is_asked(recipient):
@@ -206,6 +217,8 @@ class Intake:
         if len(raw) > self.settings.size_limit:
             raise TooBig
         message = messages.read(raw)
+        if self.connector is not None:
+            envelope, raw = self._judged(self.connector, envelope, message)
         if message.count("Received") > self.settings.hops_limit or self.circles.is_in_one(message):
             raise MailLoop
         self.room.check(len(raw))
@@ -226,6 +239,15 @@ class Intake:
         if entry.session is not None:
             self.claims.take(entry.item(), complete)
         return envelope.trace
+
+    def _judged(self, connector: Connector, envelope: Envelope, message: messages.Message) -> tuple[Envelope, bytes]:
+        """What the connector's field makes of a mail; who was let in for it and does not show it may not relay."""
+        source, ours = envelope.source, all(map(self.places.manages, envelope.recipients))
+        if connector.vouches(source, message):
+            envelope = attrs.evolve(envelope, source=attrs.evolve(source, inside=True))
+        elif not (source.inside or ours) and connector.may_vouch(source):
+            raise RelayDenied(detail=f"{source.address} is the connector's, and the mail does not show its field")
+        return envelope, connector.without_field(message)
 
     async def _entry(self, envelope: Envelope, raw: bytes, message_id: str) -> queue.Entry:
         identity = new_id()

@@ -21,6 +21,8 @@ from twisted.internet.protocol import AbstractDatagramProtocol, Factory
 
 from securegw.config import Network
 from securegw.flow.claims import POLL, RENEW
+from securegw.flow.connector import BadConnector
+from securegw.gateway.limits import tell_limits
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.gateway.watching import Watching
@@ -50,6 +52,7 @@ TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threa
 # What an operator can mend: one line says it, no traceback.
 EXPECTED = (
     BadCertificate,
+    BadConnector,
     BadEngine,
     BadSecrets,
     CannotListenError,
@@ -181,6 +184,7 @@ class Doors(Service):
 
     async def _open(self) -> None:
         self.house = house = build_rooms(self.settings, self.reactor)
+        tell_limits(self.settings)
         await open_rooms(house)
         self.watching = watching = Watching(house, self.reactor)
         watching.start()

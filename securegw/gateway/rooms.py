@@ -19,6 +19,7 @@ from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey, load_master_key
 from securegw.flow.archive import Archive
 from securegw.flow.claims import Claims
+from securegw.flow.connector import read_connector
 from securegw.flow.contents import Examiner
 from securegw.flow.delivery import Delivery
 from securegw.flow.hours import Hours
@@ -130,6 +131,7 @@ def furnish(
         accounts=accounts,
         archive=archive,
         recipients=recipients,
+        connector=read_connector(settings.intake.connector_networks, settings.intake.connector_field),
         settings=settings.intake,
         host=own.host,
         places=places,
@@ -288,7 +290,7 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
         settings,
         reactor,
         database=database,
-        workers=Workers(reactor, settings.workers),
+        workers=Workers(reactor, settings.workers, largest=settings.intake.size_limit),
         master=master,
         relay=Relay(reactor, own.host, settings.relay, tls=tls, resolver=resolver, doors=doors),
         ways=Ways(own.host, resolver, master),

@@ -21,6 +21,7 @@ from securegw.mail.words import decode_charset, loose_text
 DEPTH = 50
 PARTS = 1000
 LOOK_ALIKES = 100
+LINE = 1 << 20
 
 _AS_IS = frozenset({"", "7bit", "8bit", "binary"})
 _ONCE = ("content-type", "content-transfer-encoding", "content-disposition", "mime-version")
@@ -81,8 +82,19 @@ def content_type(value: str) -> tuple[str, Mapping[str, str]]:
 
 
 def parse(raw: bytes, *, depth: int = DEPTH, parts: int = PARTS) -> Part:
-    """Take a mail apart; raises NotExamined where it is nested deeper or has more parts than allowed."""
+    """Take a mail apart; raises NotExamined for longer lines, deeper nests and more parts than are allowed."""
+    _check_lines(raw)
     return _Parser(raw, parts).part(0, len(raw), depth, "text/plain")
+
+
+def _check_lines(raw: bytes) -> None:
+    """Raise NotExamined for a line of more than ``LINE`` bytes: from one line end to the last one within reach."""
+    at = 0
+    while len(raw) - at > LINE:
+        end = raw.rfind(b"\n", at, at + LINE + 2)  # its own CR and LF do not count
+        if end < 0:
+            raise NotExamined(detail="a line of more than 1 MB")
+        at = end + 1
 
 
 class _Parser:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -15,7 +17,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import StaticPool
 
 from securegw.mail.errors import StoreBusy
-from securegw.store.fence import Fence, who
+from securegw.store.fence import Fence, Server, ask, who
 
 CONNECT_SECONDS = 3
 BUSY_SECONDS = 5.0
@@ -102,6 +104,42 @@ def _sqlite(url: URL, *, connections: int, begin: str, pragmas: tuple[str, ...])
     return engine
 
 
+def connect_to_newest(connect: Callable[..., Any], named: dict[str, Any], fence: Fence) -> Any:
+    """A connection to the newest of the servers that an address with several hosts names; None where it names one.
+
+    All are asked at once, so that one that has frozen costs its time-out and not more.
+    """
+    hosts = str(named.get("host", "")).split(",")
+    if len(hosts) < 2:
+        return None
+    ports = str(named.get("port", "")).split(",")
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    places = [{**named, "host": host, "port": port} for host, port in zip(hosts, ports, strict=True)]
+    with ThreadPoolExecutor(len(hosts), thread_name_prefix="securegw-servers") as asking:
+        met = list(asking.map(functools.partial(_meet, connect), places))
+    good = [each for each in met if not isinstance(each, Exception)]
+    if not good:
+        raise next(each for each in met if isinstance(each, Exception))
+    chosen = fence.choose([server for _, server in good])
+    for number, (driver, _) in enumerate(good):
+        if number != chosen:
+            driver.close()
+    return good[chosen][0]
+
+
+def _meet(connect: Callable[..., Any], named: dict[str, Any]) -> tuple[Any, Server | None] | Exception:
+    try:
+        driver = connect(**{name: value for name, value in named.items() if value != ""})
+    except Exception as error:
+        return error
+    try:
+        driver.autocommit = True
+        return driver, ask(driver)
+    except Exception as error:
+        driver.close()
+        return error
+
+
 def _postgresql(url: URL, fence: Fence, *, connections: int, reading: bool) -> Engine:
     engine = create_engine(
         url,
@@ -112,6 +150,10 @@ def _postgresql(url: URL, fence: Fence, *, connections: int, reading: bool) -> E
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def meet_all(dialect: Any, _record: object, _words: object, named: dict[str, Any]) -> Any:
+        return connect_to_newest(dialect.connect, named, fence)
 
     @event.listens_for(engine, "connect")
     def prepare(driver: Any, record: Any) -> None:

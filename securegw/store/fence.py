@@ -3,8 +3,9 @@
 Every promotion of a standby begins a new timeline. A primary that was thought dead and comes back still writes, and an
 address with several hosts may lead to it; what is stored there is lost (nodes: split brain). So the highest timeline
 that we have seen is kept in a file of this machine, asked of the server whenever a connection is made. A connection
-made before another one found a newer server is given up. Not for SQLite, and no judge of which server is right: it
-only remembers. The operator who really means another server removes the file.
+made before another one found a newer server is given up. Where the address has several hosts, all are asked, so that
+who has met none of them yet finds the newest too. Not for SQLite, and no judge of which server is right: it only
+remembers. The operator who really means another server removes the file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,16 @@ class Server:
 
 def who(driver: Any, *, reading: bool) -> Server:
     """Ask over a new connection; a standby may not be written to, and what it says may be old."""
-    system, position = driver.execute(_WHO).fetchone()
-    if position is None:
+    found = ask(driver)
+    if found is None:
         raise OldServer(detail=f"the database server is a standby; {'read' if reading else 'write'} the primary")
-    return Server(system, int(position[:8], 16))
+    return found
+
+
+def ask(driver: Any) -> Server | None:
+    """Which server it is, None for a standby."""
+    system, position = driver.execute(_WHO).fetchone()
+    return None if position is None else Server(system, int(position[:8], 16))
 
 
 class Fence:
@@ -67,6 +75,12 @@ class Fence:
             if server != self._newest:
                 self._keep(server)
                 self._newest = server
+
+    def choose(self, servers: Sequence[Server | None]) -> int:
+        """Which of several servers to work with: the newest primary, of those that have our data; else the first."""
+        known = self._newest or next(filter(None, servers), None)
+        ours = [server.timeline if server and known and server.system == known.system else -1 for server in servers]
+        return ours.index(max(ours))
 
     def is_newest(self, server: Server) -> bool:
         """Whether a connection to this server may still be used; asked often."""

@@ -22,10 +22,13 @@ INLINE = 1 << 20  # a larger answer is put together in a thread
 
 
 class Crew:
-    """``seconds`` are allowed for each piece of work; ``threads`` puts large answers together."""
+    """``seconds`` are allowed for each piece of work, and ``memory`` for each process; ``threads`` puts large answers
+    together."""
 
-    def __init__(self, reactor: Any, count: int, seconds: Callable[[], float], threads: Work) -> None:
-        self.hands = [Hand(reactor, seconds, self._answered, self._ended) for _ in range(count)]
+    def __init__(
+        self, reactor: Any, count: int, seconds: Callable[[], float], threads: Work, memory: int
+    ) -> None:
+        self.hands = [Hand(reactor, seconds, memory, self._answered, self._ended) for _ in range(count)]
         self._threads = threads
         self._waiting: deque[Job] = deque()
         self._stopped = False

@@ -63,17 +63,18 @@ class Ended:
 
 @implementer(IReadWriteDescriptor)
 class Hand:
-    """``seconds`` are allowed for each piece of work; ``answered`` is told of each parcel that came for one, and
-    ``ended`` of the end of the process."""
+    """``seconds`` are allowed for each piece of work, ``memory`` for the process; ``answered`` is told of each parcel
+    that came for one, and ``ended`` of the end of the process."""
 
     def __init__(
         self,
         reactor: Any,
         seconds: Callable[[], float],
+        memory: int,
         answered: Callable[[Hand, Job, bytes, list[bytes]], None],
         ended: Callable[[Ended], None],
     ) -> None:
-        self._reactor, self._seconds = reactor, seconds
+        self._reactor, self._seconds, self._memory = reactor, seconds, memory
         self._answered, self._ended = answered, ended
         self._process: SpawnProcess | None = None
         self._socket: socket.socket | None = None
@@ -123,7 +124,7 @@ class Hand:
     def _begin(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = _SPAWN.Process(target=serve, args=(theirs, os.getpid()), daemon=True)
+            process = _SPAWN.Process(target=serve, args=(theirs, os.getpid(), self._memory), daemon=True)
             try:
                 process.start()
             except BaseException:

@@ -19,13 +19,13 @@ import txaio
 from securegw.mail.errors import MailError
 from securegw.workers.parcels import HEAD, lengths, pack_answer, unpack
 
-MEMORY_LIMIT = 1 << 30
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def bound_process(parent: int) -> None:
+def bound_process(parent: int, memory: int) -> None:
     """Bound a worker process: memory, no core file (SEC10), no signal meant for the gateway, no life without it."""
-    resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY_LIMIT, 4 * MEMORY_LIMIT))
+    # What it may write to, not its address space: of that much is only reserved.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError, OSError):  # Linux; elsewhere an orphan ends when its pipe does
@@ -34,9 +34,9 @@ def bound_process(parent: int) -> None:
         os._exit(1)
 
 
-def serve(pipe: socket.socket, parent: int) -> None:
+def serve(pipe: socket.socket, parent: int, memory: int) -> None:
     """Say that we are there, then work until there is nobody who asks."""
-    bound_process(parent)
+    bound_process(parent, memory)
     txaio.use_twisted()  # for the loggers of the rooms whose functions are run; they say nothing here
     gc.freeze()  # what was imported stays
     _say(pipe, pack_answer(None))

@@ -16,11 +16,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from securegw.config import number, setting
+from securegw.config import number, setting, size
 from securegw.workers.crew import Crew
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+TIMES_SIZE = 10  # that a mail may take in memory while it is taken apart (REL7)
 
 
 @attrs.frozen
@@ -34,6 +36,12 @@ class WorkersSettings:
     own_processes: int = setting(number(1, 64), default=1, help="Processes that sign and encrypt what our users send.")
     seconds: int = setting(
         number(1, 600), default=20, help="Seconds of work on one mail in a process before it is ended."
+    )
+    memory: int = setting(
+        size,
+        default="1 GB",
+        help="Memory of a process; what needs more fails, and is parked when it fails again and again. Ten times the "
+        "largest mail is always.",
     )
 
 
@@ -56,12 +64,14 @@ class Work(Protocol):
 class Workers:
     """A pool of threads, and two crews of processes: what strangers sent is never in one with what our users send."""
 
-    def __init__(self, reactor: Any, settings: WorkersSettings) -> None:
+    def __init__(self, reactor: Any, settings: WorkersSettings, *, largest: int = 0) -> None:
+        """``largest``: the size of the largest mail."""
         self.reactor = reactor
         self.settings = settings
         self.threads = ThreadPool(minthreads=1, maxthreads=settings.threads, name="securegw")
-        self.strangers = Crew(reactor, settings.processes, self._seconds, self)
-        self.own = Crew(reactor, settings.own_processes, self._seconds, self)
+        memory = max(settings.memory, TIMES_SIZE * largest)
+        self.strangers = Crew(reactor, settings.processes, self._seconds, self, memory)
+        self.own = Crew(reactor, settings.own_processes, self._seconds, self, memory)
         self.stopped = False
         self.lock = threading.Lock()
         self.settled: list[tuple[Future[Any], Deferred[Any]]] = []

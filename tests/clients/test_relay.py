@@ -175,7 +175,7 @@ class Trouble(RelayCase):
         server = self.bad(CONNECT=lambda each: reactor.callLater(0.01, clock.advance, 301))
         self.assertEqual((await self.fails(self.hop(server.port), self.relay(clock=clock))).status, "4.4.2")
 
-    async def test_floods(self) -> None:
+    async def test_5_2_17_floods_of_replies(self) -> None:
         await self.fails(self.hop(self.bad(MAIL=b"2" * 10_000_000).port))
         await self.fails(self.hop(self.bad(MAIL=b"250-x\r\n" * 200).port))
 

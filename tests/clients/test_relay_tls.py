@@ -51,14 +51,14 @@ class Encryption(RelayCase):
         self.assertEqual(sent.recipients[BOB].status, "4.7.5")
         self.assertEqual(len(intake.mails), 1)
 
-    async def test_may_falls_back_when_the_handshake_fails(self) -> None:
+    async def test_5_2_17_may_falls_back_when_the_handshake_fails(self) -> None:
         server = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n", STAR=b"220 go\r\n")
         server.table["STAR"] = drop_the_handshake
         sent = await self.relay().send(self.hop(server.port, tls="may"), ANN, [BOB], RAW)
         self.assertTrue(sent.recipients[BOB].positive, sent)
         self.assertEqual(server.made, 2)
 
-    async def test_encrypt_never_falls_back(self) -> None:
+    async def test_5_2_17_encrypt_never_falls_back(self) -> None:
         server = self.bad(EHLO=b"250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n")
         server.table["STAR"] = drop_the_handshake
         plain = self.bad()
@@ -68,7 +68,7 @@ class Encryption(RelayCase):
         for heard in server.heard + plain.heard:
             self.assertFalse(heard.startswith(b"MAIL"), heard)
 
-    async def test_injected_replies_before_tls(self) -> None:
+    async def test_5_2_17_injected_replies_before_tls(self) -> None:
         """T2, on the wire."""
         server = self.bad(EHLO=b"250-x\r\n250 STARTTLS\r\n", STAR=b"220 go\r\n250-x\r\n250 PIPELINING\r\n")
         sent = await self.relay().send(self.hop(server.port, tls="may"), ANN, [BOB], RAW)
@@ -136,7 +136,7 @@ class Levels(RelayCase):
             named = self.secure("mx.outside.test")
             self.refused(await self.reply(named, tls, host="127.0.0.1", name="[127.0.0.1]:25"), named)
 
-    async def test_a_certificate_of_somebody_else(self) -> None:
+    async def test_5_2_17_a_certificate_of_somebody_else(self) -> None:
         self.authority = TestAuthority(self.folder())
         server = self.secure("mx.outside.test")
         self.authority = TestAuthority(self.folder())
@@ -162,7 +162,7 @@ class Levels(RelayCase):
         self.refused(await self.reply(server, "fingerprint", fingerprints=("00" * 32,)), server, "another fingerprint")
         self.refused(await self.reply(server, "fingerprint"), server, "No fingerprint is known")
 
-    async def test_required_tls_is_never_given_up(self) -> None:
+    async def test_5_2_17_required_tls_is_never_given_up(self) -> None:
         """Not offered, refused, failed: no sender, no recipient, no text in clear, at every level."""
         for tls in REQUIRED:
             for table in (

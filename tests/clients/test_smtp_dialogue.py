@@ -87,7 +87,7 @@ def test_data_refused() -> None:
 
 
 @pytest.mark.parametrize("stage", range(6))
-def test_421_at_any_stage_is_a_temporary_failure_for_the_rest(stage: int) -> None:
+def test_5_2_17_421_at_any_stage_is_a_temporary_failure_for_the_rest(stage: int) -> None:
     dialogue = ready()
     dialogue.send(MAIL)
     answers = [b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 taken\r\n"]
@@ -100,7 +100,7 @@ def test_421_at_any_stage_is_a_temporary_failure_for_the_rest(stage: int) -> Non
         assert codes(result) == [(250, "2.0.0")] * 2
 
 
-def test_a_lost_connection_after_the_text_is_temporary() -> None:
+def test_5_2_17_a_lost_connection_after_the_text_is_temporary() -> None:
     dialogue = ready()
     dialogue.send(MAIL)
     dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
@@ -127,7 +127,7 @@ def test_a_lost_connection_before_any_word_leaves_the_mail_untouched() -> None:
         b"999 ?\r\n",
     ],
 )
-def test_what_is_no_reply_ends_the_connection(answer: bytes) -> None:
+def test_5_2_17_what_is_no_reply_ends_the_connection(answer: bytes) -> None:
     dialogue = ready()
     dialogue.send(MAIL)
     result = done(dialogue.receive(answer))
@@ -266,7 +266,7 @@ def test_starttls_then_a_new_ehlo() -> None:
 
 @pytest.mark.parametrize("injected", [b"250-mx.test\r\n250 AUTH PLAIN\r\n", b"2", b"250 ok\r\n"])
 @pytest.mark.parametrize("tls", ["may", "encrypt", "verify"])
-def test_replies_injected_before_tls_are_a_failure(tls: Tls, injected: bytes) -> None:
+def test_5_2_17_replies_injected_before_tls_are_a_failure(tls: Tls, injected: bytes) -> None:
     """T2."""
     dialogue = SmtpClientDialogue("gw.test", tls=tls)
     dialogue.receive(b"220 hi\r\n")

@@ -156,6 +156,13 @@ def test_a_pop3_door_without_a_certificate(run: Run, config: Path) -> None:
     assert "pop3: listen and listen_tls need a certificate and a key" in ran.err
 
 
+def test_a_connector_without_its_field(run: Run, config: Path) -> None:
+    config.write_text(config.read_text().replace("[intake]\n", '[intake]\nconnector_networks = ["192.0.2.0/24"]\n', 1))
+    ran = run("check", "--config", config)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "intake: connector_networks and connector_field need each other" in ran.err
+
+
 def test_mistakes_of_ours_pass_through() -> None:
     assert sentences(ZeroDivisionError()) == []
     with pytest.raises(ZeroDivisionError):

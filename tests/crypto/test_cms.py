@@ -283,6 +283,12 @@ def test_the_signers_certificate_must_be_there(ann: Person, bob: Person) -> None
     assert (one.state, one.certificate) == ("good", bob.der)
 
 
+def test_a_certificate_of_more_than_64_kib_is_not_looked_at(ann: Person) -> None:
+    large = der.sequence(ann.der, der.octets(bytes(65_536)))
+    assert len(large) > 65_536
+    assert verify(signed_data(info(ann, *RIGHT), certificates=(large, ann.der)), CONTENT).certificates == (ann.der,)
+
+
 def test_ten_thousand_certificates_are_not_looked_at(ann: Person) -> None:
     started = time.process_time()
     found = verify(signed_data(info(ann, *RIGHT), certificates=(ann.der,) * 10_000), CONTENT)

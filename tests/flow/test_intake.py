@@ -8,7 +8,17 @@ import pytest
 from securegw.crypto.passwords import hash_password
 from securegw.mail.address import Address, parse_path
 from securegw.mail.envelope import Source, Wishes
-from securegw.mail.errors import DiskFull, MailLoop, RelayDenied, TooBig, TooManyTries, UnknownSender, WrongPassword
+from securegw.mail.errors import (
+    DiskFull,
+    HeaderTooLarge,
+    MailLoop,
+    RelayDenied,
+    TooBig,
+    TooManyTries,
+    UnknownSender,
+    WrongPassword,
+)
+from securegw.mail.message import FIELD_LIMIT, HEADER_LIMIT
 from securegw.store import desk, logins
 from tests.support.world import INSIDE, OUTSIDE, QUICK, World
 
@@ -144,6 +154,14 @@ def test_a_mail_over_the_limit_is_refused_when_announced_and_when_it_comes(world
         world.hand_in(BOB, [ANN], b"x" * (limit + 1), OUTSIDE)
 
 
+@pytest.mark.parametrize("header", [b"X: " + b"y" * HEADER_LIMIT + b"\r\n", b"X: y\r\n" * (FIELD_LIMIT + 1)])
+def test_a_mail_whose_header_is_over_a_limit_is_refused(world: World, header: bytes) -> None:
+    with pytest.raises(HeaderTooLarge) as caught:
+        world.hand_in(BOB, [ANN], header + b"\r\nbody\r\n", OUTSIDE)
+    assert caught.value.code == 552
+    assert world.read(desk.list_items) == []
+
+
 def free(world: World, size: int) -> None:
     world.house.intake.room.folder = world.folder
     world.house.intake.room.free = lambda folder: size
@@ -244,6 +262,26 @@ def test_threat_5_1_9_our_name_from_outside_is_a_stranger_s(world: World) -> Non
 
 def received(*hosts: str) -> str:
     return "".join(f"Received: from x by {host} with ESMTP id 1; Fri, 15 Jan 2027 08:00:00 +0000\r\n" for host in hosts)
+
+
+@pytest.mark.parametrize(
+    ("helo", "told"),
+    [
+        ("localhost", "from localhost (["),
+        ("gw.inside.test", "from gw.inside.test (["),  # our own name, and yet it is nobody's word but his
+        ("a;b(c)\r\nX:", "from "),
+        ("x" * 255, "from xxx"),
+        ("[192.0.2.1]", "from "),
+    ],
+)
+def test_threat_5_1_10_a_greeting_breaks_no_trace(world: World, helo: str, told: str) -> None:
+    stranger = attrs.evolve(OUTSIDE, helo=helo)
+    world.hand_in(BOB, [ANN], b"Subject: x\r\n\r\nbody\r\n", stranger)
+    [mail] = world.sent_to(ANN)
+    trace = mail.message.first("Received") or ""
+    assert trace.startswith(told) and f"([{OUTSIDE.address}])" in trace and "by gw.inside.test" in trace
+    assert mail.message.count("X") == 0 and len(trace) < 998
+    assert not set(";(\r\n") & set(trace.partition(" (")[0])
 
 
 def test_threat_5_1_14_fifty_one_hops_are_a_loop(world: World) -> None:

@@ -62,4 +62,4 @@ def made(source: random.Random) -> bytes:
 
 
 if __name__ == "__main__":
-    drive(try_one, made)
+    drive(try_one, made, words=PIECES)

@@ -21,7 +21,8 @@ Make = Callable[[random.Random], bytes]
 def drive(try_one: Try, made: Make, seeds: Sequence[bytes] = (), words: Sequence[bytes] = ()) -> None:
     """``try_one`` raises where something is wrong; ``made`` makes an input, ``words`` are those of its language.
 
-    Arguments of the command: how many seconds (3), and the folder of the corpus, which also gets what was found.
+    Arguments of the command: how many seconds (3), and the folder of the corpus, which also gets what was found. A
+    corpus that is kept makes the next run begin where this one ended.
     """
     given = sys.argv[1:]
     seconds = float(given[0]) if given else 3.0

@@ -7,6 +7,7 @@ import pytest
 
 from securegw.mail.errors import NotExamined
 from securegw.mail.mime import Part, bodies, content_type, parse
+from securegw.mail.parts import LINE
 
 
 def multi(subtype: str, *parts: bytes, boundary: str = "b", more: str = "") -> bytes:
@@ -185,6 +186,19 @@ def test_depth_and_number_of_parts_have_limits() -> None:
         parse(multi("mixed", b"Subject: " + b"x" * 300_000 + b"\r\n\r\n"))
 
 
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"x\r\n" * 700_000])
+@pytest.mark.parametrize("after", [b"", b"\r\n", b"\r\nx" * 700_000])
+@pytest.mark.parametrize(("length", "good"), [(LINE, True), (LINE + 1, False), (3 * LINE, False)])
+def test_a_line_of_more_than_a_megabyte_is_not_examined(before: bytes, after: bytes, length: int, good: bool) -> None:
+    """Threats 6: it passes unchanged, but what is said about such a mail is not believed."""
+    raw = leaf("text/plain", before + b"x" * length + after)
+    if good:
+        assert parse(raw).kind == "text/plain"
+    else:
+        with pytest.raises(NotExamined):
+            parse(raw)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -216,7 +230,7 @@ def test_hostile_structures_cost_linear_time(raw: bytes) -> None:
 
 def test_a_deep_tree_of_a_large_mail_is_quick() -> None:
     raw = leaf("text/plain", b"x" * 70 + b"\r\n")
-    big = leaf("application/pdf", b"QUJD" * 1_000_000)
+    big = leaf("application/pdf", (b"QUJD" * 19 + b"\r\n") * 50_000)
     raw = multi("mixed", raw, big, boundary="b0")
     for level in range(1, 45):
         raw = multi("mixed", raw, boundary=f"b{level}")

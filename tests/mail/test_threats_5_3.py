@@ -202,11 +202,14 @@ def test_threat_5_3_22_odd_mail_passes_without_losing_a_byte(raw: bytes) -> None
 # --- 23: said twice -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Content-Type", "Content-Transfer-Encoding"])
+@pytest.mark.parametrize(
+    "name", ["Content-Type", "Content-Transfer-Encoding", "MIME-Version", "Content-Disposition"]
+)
 @pytest.mark.parametrize("values", [("a", "b"), ("a", "a")])
 def test_threat_5_3_23_what_is_said_twice_is_ambiguous(name: str, values: tuple[str, str]) -> None:
     good = {"Content-Type": ("text/plain", "multipart/signed; boundary=b; protocol=x"),
-            "Content-Transfer-Encoding": ("7bit", "base64")}[name]  # fmt: skip
+            "Content-Transfer-Encoding": ("7bit", "base64"), "MIME-Version": ("1.0", "1.1"),
+            "Content-Disposition": ("inline", "attachment; filename=x")}[name]  # fmt: skip
     first, second = (good[0], good[1]) if values[0] != values[1] else (good[0], good[0])
     raw = f"{name}: {first}\r\nX: y\r\n{name.lower()}: {second}\r\n\r\nbody\r\n".encode()
     assert parse(raw).ambiguous

@@ -1,5 +1,8 @@
 """Drill D1: 300 mails of all classes, the gateway killed six times under load, nothing lost.
 
+Its variants: only the workers are killed, the gateway is told to go, or it is stopped for longer than it may hold what
+it has claimed.
+
 With ``SECUREGW_FULL=1`` it is 2,000 mails and twenty kills.
 
 The counts are those of threats 7.0. The gateway is the real one under twistd, killed with SIGKILL by its id and
@@ -8,9 +11,12 @@ started again by us, its supervisor.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +33,9 @@ from tests.support.drill import Sums, body_of, count, digest
 from tests.support.load import Drill, Load, Outcome, write_drill
 from tests.support.mails import STRANGER, mail, send
 from tests.support.postgres import postgres
-from tests.support.running import Gateway, admin, prepare
+from tests.support.running import TWISTD, Gateway, admin, prepare
 from tests.support.sink import Arrived, Sink, sink
+from tests.support.starting import start_by
 
 __all__ = ["postgres"]
 
@@ -76,12 +83,19 @@ def drilled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Drilled]
     if request.param == "postgresql":
         server = request.getfixturevalue("postgres")
         url = server.url(server.database())
+    with ground(tmp_path, url) as made:
+        made.gateway.start()
+        yield made
+
+
+@contextlib.contextmanager
+def ground(tmp_path: Path, url: str | None = None) -> Iterator[Drilled]:
+    """A gateway that is not started yet, with certificates for Ann and Carol."""
     more = {"delivery": {"first_retry": "1s"}, "smtp": {"connections_per_minute": 100_000}}
     with sink(journal=tmp_path / "inside") as inside, sink(journal=tmp_path / "outside") as outside:
         gateway = prepare(tmp_path, inside=inside.port, outside=outside.port, settings=more, database=url)
         papers = give_papers(gateway, tmp_path)
         try:
-            gateway.start()
             yield Drilled(gateway, inside, outside, papers)
         finally:
             gateway.stop()
@@ -157,7 +171,16 @@ def test_nothing_is_lost_when_it_is_killed_under_load(
     assert not sender.is_alive(), "the load did not end"
     drilled.gateway.wait_empty(300 if FULL else 90)
 
-    sums = count(
+    sums = summed(load, drilled, texts, kills)
+    line = f"D1{'' if FULL else ' short'}: {sums.line()} kills={len(kills)} recovery={max(starts):.1f}s"
+    print(line)
+    record_property("drill", line)
+    judge(sums, drilled, texts)
+    assert sorted(starts)[KILLS // 2] < READY, f"slow to come back: {starts}"
+
+
+def summed(load: Load, drilled: Drilled, texts: dict[str, bytes], kills: list[float]) -> Sums:
+    return count(
         load.outcomes,
         [*drilled.inside.arrived, *drilled.outside.arrived],
         [(item.id, recipient.address) for item in drilled.gateway.queue() for recipient in item.recipients],
@@ -165,11 +188,85 @@ def test_nothing_is_lost_when_it_is_killed_under_load(
         is_good=partial(is_whole, texts, drilled.papers, drilled.gateway.authority()),
         is_clear=partial(is_clear, texts),
     )
-    line = f"D1{'' if FULL else ' short'}: {sums.line()} kills={len(kills)} recovery={max(starts):.1f}s"
-    print(line)
-    record_property("drill", line)
-    judge(sums, drilled, texts)
-    assert sorted(starts)[KILLS // 2] < READY, f"slow to come back: {starts}"
+
+
+# --- variants ---------------------------------------------------------------------------------------------------------
+
+FEW = 600 if FULL else 60
+# A killed worker's mail is tried again soon; who is stopped has lost its claims after two seconds, not fifteen.
+HASTY = (sys.executable, "-m", "tests.support.hasty", "pause=0.1", "lease=2")
+STOPPED = 30.0 if FULL else 3.0
+Trouble = Callable[[int], None]
+
+
+def kill_workers(pid: int) -> None:
+    """All worker processes that the gateway has; it has one as soon as an S/MIME mail came."""
+    end = time.monotonic() + 30
+    while not (workers := children(pid)):
+        assert time.monotonic() < end, "there is no worker"
+        time.sleep(0.01)
+    for each in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
+def children(pid: int) -> list[int]:
+    """Those who work; Python's own watcher over shared memory is none."""
+    found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def stop_for_a_while(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(STOPPED)  # this is the fault
+    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words", "doubles"),
+    [
+        pytest.param(kill_workers, HASTY, False, id="its workers are killed"),
+        pytest.param(stop_for_a_while, TWISTD if FULL else HASTY, True, id="it is stopped for a while"),
+    ],
+)
+def test_d1_what_else_may_befall_its_processes(
+    trouble: Trouble,
+    words: tuple[str, ...],
+    doubles: bool,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+) -> None:
+    texts, times = originals(), []
+    with ground(tmp_path) as made:
+        start_by(made.gateway, *words)
+        load = Load(
+            made.gateway.smtp_port,
+            [write(number, CLASSES[number % len(CLASSES)], made.papers) for number in range(FEW)],
+            tmp_path / "journal",
+            connections=5,
+            sources=INCOMING,
+        )
+        sender, pid = threading.Thread(target=load.run, daemon=True), made.gateway.pid
+        sender.start()
+        for number in (1, 2):
+            load.wait_for(number * FEW // 4, 60)
+            times.append(time.time())
+            trouble(pid)
+            times.append(time.time())
+        sender.join(120)
+        assert not sender.is_alive(), "the load did not end"
+        made.gateway.wait_empty(90)
+        assert made.gateway.pid == pid and made.gateway.process is not None
+        assert made.gateway.process.popen.poll() is None
+        sums = summed(load, made, texts, times if doubles else [])
+        line = f"D1 {request.node.callspec.id}: {sums.line()}"
+        print(line)
+        record_property("drill", line)
+        judge(sums, made, texts)
+
+
+# --- the rules --------------------------------------------------------------------------------------------------------
 
 
 def judge(sums: Sums, drilled: Drilled, texts: dict[str, bytes]) -> None:

@@ -20,7 +20,7 @@ from tests.support.certificates import Pair, TestAuthority
 from tests.support.mails import STRANGER, mail
 from tests.support.placements import Tables, first, passwords, tables, to
 from tests.support.ports import free_port
-from tests.support.postfix import Postfix, postfix
+from tests.support.postfix import Postfix, postfix, write_old
 from tests.support.running import Gateway, admin, prepare, securegw
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
@@ -282,6 +282,42 @@ def sign_in(gateway: Gateway, smarthost: Postfix, server: Pair, file: Path) -> N
 def assert_signed_in(message: Message) -> None:
     fields = [" ".join(str(field).split()) for field in message.get_all("Received", [])]
     assert any(f"from {GATEWAY}" in field and "with ESMTPSA" in field for field in fields), fields
+
+
+TENANT = "X-Tenant: 8f14e45fceea167a5a36dedd4bea2543"
+
+
+def test_5_a_cloud_whose_connector_writes_a_secret_field(tmp_path: Path, town: Tables) -> None:
+    """Everything comes from the one address that all customers of the cloud have."""
+    gateway = prepare(tmp_path, inside=1, outside=1)
+    front, field = free_port(), gateway.folder / "connector"
+    field.write_text(f"{TENANT}\n")
+    field.chmod(0o600)
+    shared = f'relay_networks = []\nconnector_networks = ["127.0.0.1/32"]\nconnector_field = "{field}"'
+    text = gateway.config.read_text()
+    gateway.config.write_text(text.replace('relay_networks = ["127.0.0.1/32"]', shared))
+    write_old(town.folder / "connector", f"/^From:/ PREPEND {TENANT}\n")
+    way = to(gateway.smtp_port, "gw-in")
+    doors = (
+        f"127.0.0.1:{front} inet n - n - - smtpd\n    -o content_filter={way}\n"
+        "gw-in unix - - n - - smtp\n    -o smtp_header_checks=\n"
+    )
+    added = {"smtp_header_checks": f"regexp:{town.folder}/connector"}
+    with (
+        postfix([ANN], relayhost=f"[127.0.0.1]:{gateway.smtp_port}", services=doors, **added) as cloud,
+        postfix([BOB], relayhost=f"[127.0.0.1]:{front}") as outside,
+    ):
+        lead(gateway, home=cloud.port, world=outside.port)
+        with started(gateway):
+            place = Place(cloud, outside, gateway)
+            assert_both_directions(place, [GATEWAY, EDGE], [EDGE, GATEWAY, EDGE])
+            place.sealed("[confidential] plan")
+            assert_nobody_relays(place, outside)
+            other_tenant = mail(ANN, BOB, "forged", "from the same address, without the field")
+            with smtplib.SMTP("127.0.0.1", gateway.smtp_port, 30) as client, pytest.raises(smtplib.SMTPDataError) as no:
+                client.sendmail(ANN, [BOB], other_tenant)
+            assert no.value.smtp_code == 554
+            assert not any("X-Tenant" in got for got in outside.mails(BOB))
 
 
 def test_5_a_relay_of_our_own_signs_in_and_sends_for_its_domain_only(tmp_path: Path) -> None:

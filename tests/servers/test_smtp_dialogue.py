@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from securegw.mail.address import Address
@@ -14,7 +16,7 @@ YES = Reply(250, "2.0.0", "yes")
 NO = Reply(550, "5.1.1", "no")
 
 
-def begin(**bounds: int) -> SmtpDialogue:
+def begin(**bounds: Any) -> SmtpDialogue:
     dialogue = SmtpDialogue(Bounds("gw.test", 1000, tls=True, **bounds))
     assert dialogue.greet() == [Send(b"220 gw.test ESMTP\r\n")]
     dialogue.receive(b"EHLO client.test\r\n")
@@ -102,6 +104,13 @@ def test_ten_thousand_commands_that_lead_nowhere() -> None:
     answers = codes(events[0].data)
     assert len(answers) == 52 and answers[-1] == 421
     assert events[1:] == [Close("junk")]
+
+
+def test_under_stress_five_commands_that_lead_nowhere_are_enough() -> None:
+    dialogue = begin(stressed=lambda: True)
+    [send, close] = dialogue.receive(b"NOOP\r\n" * 10)
+    assert isinstance(send, Send) and codes(send.data) == [250] * 6 + [421]
+    assert close == Close("junk")
 
 
 def test_a_message_pays_for_the_commands_before_it() -> None:

@@ -117,6 +117,29 @@ def test_5_1_04_starttls_forgets_the_login_and_comes_once() -> None:
     assert codes(door) == [503, 250, 235]
 
 
+def test_5_1_04_starttls_inside_a_transaction_forgets_it() -> None:
+    door = greeted()
+    door.send(ENVELOPE + b"STARTTLS\r\n")
+    assert codes(door) == [250, 250, 220]
+    door.connection.handshakeCompleted()
+    door.send(b"DATA\r\nRCPT TO:<bob@outside.test>\r\nEHLO client.test\r\nRCPT TO:<bob@outside.test>\r\n")
+    assert codes(door) in ([503], [503, 503, 250, 503]) and door.taken() == 0
+
+
+def test_5_1_05_data_before_the_reply_to_a_recipient() -> None:
+    """What is sent ahead waits for its turn, and a text behind a refused DATA is never run as commands."""
+    for name, heard in (("slow", [250, 250, 354]), ("gone", [250, 550, 554])):
+        door = greeted()
+        door.intake.gates = []
+        door.send(f"MAIL FROM:<slow@inside.test>\r\nRCPT TO:<{name}@outside.test>\r\nDATA\r\n".encode())
+        door.send(b"MAIL FROM:<evil@evil.test>\r\nRSET\r\n.\r\n")
+        while door.intake.gates:
+            door.intake.gates.pop(0).callback(None)
+        assert codes(door)[:3] == heard
+        assert door.taken() == (1 if name == "slow" else 0) and door.closed() == (name == "gone")
+        assert all(getattr(asked, "local", "") != "evil" for _, asked in door.intake.asked)
+
+
 def test_5_1_05_order_is_kept_and_nonsense_ends() -> None:
     door = greeted()
     door.intake.gates = []
@@ -261,7 +284,12 @@ def test_5_1_08_a_hundred_thousand_recipients() -> None:
         ("<b\u00f6b@outside.test>", 553),
         ('<"a\\b"@outside.test>', 250),
         ("<" + "x" * 65 + "@outside.test>", 553),
+        ("<" + "x" * 64 + "@outside.test>", 250),
         ("<bob@" + "x." * 125 + "test>", 553),
+        ("<bob@" + "x." * 123 + "test>", 250),  # 254 bytes
+        ("<bob@" + "x." * 123 + "testx>", 553),
+        ("<" + "x" * 5000 + "@outside.test>", 500),
+        ("<>", 553),
     ],
 )
 def test_5_1_08_recipients_are_read_once_and_strictly(path: str, code: int) -> None:
@@ -383,6 +411,14 @@ def test_5_1_12_no_sign_in_without_tls() -> None:
     assert b"AUTH" not in door.received()
     door.send(b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n")
     assert codes(door) == [538] and door.intake.asked == []
+
+
+def test_5_1_12_nobody_signs_in_twice() -> None:
+    door = Door()
+    door.begin_tls()
+    door.send(b"EHLO client.test\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\nAUTH PLAIN AGV2ZQBzZWNyZXQ=\r\n")
+    assert codes(door) == [250, 235, 503]
+    assert [asked for _, asked in door.intake.asked] == ["ann"]
 
 
 def test_5_1_12_guesses_end_the_connection() -> None:

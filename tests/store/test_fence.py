@@ -122,3 +122,65 @@ def test_another_cluster_is_refused(servers: tuple[Postgres, Standby], postgresq
     assert "the one we know is" in caught.value.detail
     first.close()
     second.close()
+
+
+# --- an address with several hosts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "servers", "chosen"),
+    [
+        (None, [OLD, NEW], 1),
+        (None, [NEW, OLD], 0),
+        (None, [None, OLD], 1),  # a standby comes after every primary
+        (None, [None, None], 0),
+        (None, [OLD, OTHER], 0),  # another system's timeline says nothing
+        (NEW, [OTHER, OLD], 1),  # which is then refused
+        (OLD, [OTHER, None, NEW], 2),
+    ],
+)
+def test_the_newest_of_several_servers_is_chosen(
+    known: Server | None, servers: list[Server | None], chosen: int
+) -> None:
+    fence = Fence()
+    if known:
+        fence.admit(known)
+    assert fence.choose(servers) == chosen
+
+
+@pytest.fixture
+def promoted(servers: tuple[Postgres, Standby]) -> tuple[Postgres, Standby]:
+    """The standby has been promoted, and the old primary is there as if nothing had happened."""
+    old, new = servers
+    if new.psql("SELECT pg_is_in_recovery()") == "t":
+        before = Database(old.url("postgres"))
+        before.migrate()
+        before.close()
+        new.promote()
+    return old, new
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_who_has_met_no_server_yet_takes_the_newest(
+    promoted: tuple[Postgres, Standby], first: str, file: Path
+) -> None:
+    old, new = promoted
+    one, other = (old, new) if first == "old" else (new, old)
+    both = Database(f"{one.url('postgres')}&host={other.folder}", fence=file)
+    both.write(settings.put, "met", first).result(20)
+    assert both.read(settings.get, "met").result(20) == first
+    assert json.loads(file.read_text())["timeline"] == 2
+    both.close()
+    assert first in new.psql("SELECT value FROM setting WHERE key = 'met'")
+    assert first not in old.psql("SELECT value FROM setting WHERE key = 'met'")
+
+
+def test_one_of_several_servers_may_be_away(promoted: tuple[Postgres, Standby], file: Path) -> None:
+    _, new = promoted
+    both = Database(f"postgresql+psycopg://postgres@/postgres?host=/nonexistent&host={new.folder}", fence=file)
+    both.write(settings.put, "alone", 1).result(20)
+    both.close()
+    none = Database("postgresql+psycopg://postgres@/postgres?host=/nonexistent&host=/nowhere", fence=file)
+    with pytest.raises(StoreBusy):
+        none.write(settings.put, "alone", 2).result(20)
+    none.close()

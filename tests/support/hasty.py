@@ -3,7 +3,8 @@
 ``lease``: what a killed process held is free for the others when its session has ended, a fifteen seconds' wait that
 a short test has no time for; a gateway that this makes seem dead while it is only slow has lost its claims, as ever.
 ``deadline``: how long a database may keep a transaction waiting, twenty seconds otherwise; ``connect``: a connection.
-``stale``: how long the keyserver tells what was true before the database went away, a minute otherwise.
+``pause``: until a mail is tried again that could not be treated, and ``stale``: how long the keyserver tells what was
+true before the database went away, a minute each otherwise.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main() -> None:
 
     claims.LEASE = named.get("lease", claims.LEASE)
     claims.RENEW = claims.LEASE / 5
+    claims.PAUSE = named.get("pause", claims.PAUSE)
     database.DEADLINE_SECONDS = named.get("deadline", database.DEADLINE_SECONDS)
     engine.CONNECT_SECONDS = int(named.get("connect", engine.CONNECT_SECONDS))
     published.STALE = named.get("stale", published.STALE)

@@ -41,8 +41,12 @@ class Slow:
         """So many sessions that say these lines, each after a reply, and then owe the server a TLS handshake."""
         self._begin(count, lambda address: self._shake(address, port, after))
 
-    def close(self) -> None:
+    def leave(self) -> None:
+        """All of them go."""
         asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(20)
+
+    def close(self) -> None:
+        self.leave()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
         self._loop.close()
