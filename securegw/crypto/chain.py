@@ -6,6 +6,7 @@ RFC 5280 6 by cryptography's verifier, with the uses of mail (RFC 8550 4.4).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,6 +27,7 @@ from cryptography.x509.verification import (
 )
 
 from securegw.crypto.certificate import (
+    KEPT,
     MAIL_USES,
     ODD,
     SHORTEST_CURVE,
@@ -96,18 +98,61 @@ def _weak(der: bytes) -> bool:
     return isinstance(key, rsa.RSAPublicKey) and (key.key_size < SHORTEST_RSA or key.public_numbers().e < 3)
 
 
+@attrs.frozen
+class _Way:
+    """A good way to a root, and from when to when all certificates on it are valid: nothing else of it ever changes."""
+
+    trust: Trust
+    begins: float
+    ends: float
+
+
+# Who writes once writes again. By digests, since strangers bring what would be kept otherwise.
+_ways: dict[bytes, _Way] = {}
+
+
 def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float) -> Trust:
+    key = _digest(certificate.der, *chain[:MOST_CHAIN]) + _digest_of_roots(roots)
+    way = _ways.get(key)
+    if way is not None and way.begins <= int(at) <= way.ends:
+        return way.trust
+    trust, path = _verify(certificate, chain, roots, at)
+    if trust.good:
+        if len(_ways) >= KEPT:
+            _ways.clear()
+        on_it = [read_certificate(der) for der in path]
+        _ways[key] = _Way(trust, max(one.not_before for one in on_it), min(one.not_after for one in on_it))
+    return trust
+
+
+def _digest(*texts: bytes) -> bytes:
+    work = hashlib.sha256()
+    for text in texts:
+        work.update(len(text).to_bytes(8, "big") + text)
+    return work.digest()
+
+
+@lru_cache(maxsize=64)
+def _digest_of_roots(roots: tuple[bytes, ...]) -> bytes:
+    return _digest(*roots)
+
+
+def _verify(
+    certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float
+) -> tuple[Trust, list[bytes]]:
+    """What is to be said, and the way that was found, both ends with it."""
     between, leaf = _readable(chain), load(certificate.der)
     try:
         path = _verifier(roots, int(at)).verify(leaf, between).chain
     except VerificationError:
         known = _leads_to(leaf, between, roots)
-        return Trust(False, "bad-chain" if known else "unknown-issuer")
+        return Trust(False, "bad-chain" if known else "unknown-issuer"), []
     except ODD:  # a certificate whose extensions cannot be parsed
-        return Trust(False, "bad-chain")
+        return Trust(False, "bad-chain"), []
     if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
-        return Trust(False, "bad-chain")
-    return Trust(True, "good", tuple(one.public_bytes(serialization.Encoding.DER) for one in path[1:-1]))
+        return Trust(False, "bad-chain"), []
+    found = [one.public_bytes(serialization.Encoding.DER) for one in path]
+    return Trust(True, "good", tuple(found[1:-1])), found
 
 
 def _constrains(authority: x509.Certificate) -> bool:
