@@ -177,9 +177,7 @@ class Incoming:
         opened = await self._open(method, clean, recipient, written_by)
         return Sight(opened.raw, opened, written_by)
 
-    async def _treat_one(
-        self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision
-    ) -> Treatment:
+    async def _treat_one(self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision) -> Treatment:
         steps = self._steps(accepted, sight, recipient)
         if decision.outcome != "send":
             return self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
