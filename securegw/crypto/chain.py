@@ -7,6 +7,7 @@ are followed by ``other_authorities``.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,6 +28,7 @@ from cryptography.x509.verification import (
 )
 
 from securegw.crypto.certificate import (
+    KEPT,
     MAIL_USES,
     ODD,
     SHORTEST_CURVE,
@@ -98,34 +100,77 @@ def _weak(der: bytes) -> bool:
     return isinstance(key, rsa.RSAPublicKey) and (key.key_size < SHORTEST_RSA or key.public_numbers().e < 3)
 
 
+@attrs.frozen
+class _Way:
+    """A good way to a root, and from when to when all certificates on it are valid: nothing else of it ever changes."""
+
+    trust: Trust
+    begins: float
+    ends: float
+
+
+# Who writes once writes again. By digests, since strangers bring what would be kept otherwise.
+_ways: dict[bytes, _Way] = {}
+
+
 def _follow(certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float) -> Trust:
+    key = _digest(certificate.der, *chain[:MOST_CHAIN]) + _digest_of_roots(roots)
+    way = _ways.get(key)
+    if way is not None and way.begins <= int(at) <= way.ends:
+        return way.trust
+    trust, path = _verify(certificate, chain, roots, at)
+    if trust.good:
+        if len(_ways) >= KEPT:
+            _ways.clear()
+        on_it = [read_certificate(der) for der in path]
+        _ways[key] = _Way(trust, max(one.not_before for one in on_it), min(one.not_after for one in on_it))
+    return trust
+
+
+def _digest(*texts: bytes) -> bytes:
+    work = hashlib.sha256()
+    for text in texts:
+        work.update(len(text).to_bytes(8, "big") + text)
+    return work.digest()
+
+
+@lru_cache(maxsize=64)
+def _digest_of_roots(roots: tuple[bytes, ...]) -> bytes:
+    return _digest(*roots)
+
+
+def _verify(
+    certificate: Certificate, chain: Sequence[bytes], roots: tuple[bytes, ...], at: float
+) -> tuple[Trust, list[bytes]]:
+    """What is to be said, and the way that was found, both ends with it."""
     between, leaf = _readable(chain), load(certificate.der)
     try:
         path = _verifier(roots, int(at)).verify(leaf, between).chain
     except VerificationError:
         return _follow_others(leaf, between, roots, at)
     except ODD:  # a certificate whose extensions cannot be parsed
-        return Trust(False, "bad-chain")
+        return Trust(False, "bad-chain"), []
     if beyond_constraints(leaf) and any(_constrains(one) for one in path[1:]):
-        return Trust(False, "bad-chain")
-    return Trust(True, "good", _links(path))
+        return Trust(False, "bad-chain"), []
+    return _good(path)
 
 
 def _follow_others(
     leaf: x509.Certificate, between: list[x509.Certificate], roots: tuple[bytes, ...], at: float
-) -> Trust:
+) -> tuple[Trust, list[bytes]]:
     """By authorities whose keys the verifier does not take; else why there is no way."""
     if not _leads_to(leaf, between, roots):
-        return Trust(False, "unknown-issuer")
+        return Trust(False, "unknown-issuer"), []
     try:
         way = follow(leaf, between, [load(root) for root in roots], at, DEPTH)
     except ODD:
         way = None
-    return Trust(False, "bad-chain") if way is None else Trust(True, "good", _links(way))
+    return (Trust(False, "bad-chain"), []) if way is None else _good(way)
 
 
-def _links(way: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
-    return tuple(one.public_bytes(serialization.Encoding.DER) for one in way[1:-1])
+def _good(way: Sequence[x509.Certificate]) -> tuple[Trust, list[bytes]]:
+    path = [one.public_bytes(serialization.Encoding.DER) for one in way]
+    return Trust(True, "good", tuple(path[1:-1])), path
 
 
 def _constrains(authority: x509.Certificate) -> bool:

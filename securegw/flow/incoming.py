@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from securegw.flow.proofs import Proofs
     from securegw.flow.undecryptable import Undecryptable
     from securegw.keys.keyring import Keyring
+    from securegw.mail.message import Message
     from securegw.policy.decision import Decision
     from securegw.store.keystore import Held
     from securegw.workers import Work
@@ -56,10 +57,14 @@ LEARNED = 60.0  # seconds for which a certificate that was learned is not learne
 
 @attrs.frozen
 class Sight:
-    """A mail as one recipient gets it: its bytes, and the verdict if there was anything to open or verify."""
+    """A mail as one recipient gets it: its bytes, and the verdict if there was anything to open or verify.
+
+    ``written_by`` is its author by its outer header, which is never another one's after it was opened (SEC3).
+    """
 
     raw: bytes
     opened: Opened | None = None
+    written_by: Address | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -98,7 +103,7 @@ class Incoming:
             others = [address for address in recipients if not reprocess.is_asked(address)]
             again = await self._reprocess(accepted, next(filter(reprocess.is_asked, recipients)))
             return again + (await self._pass_on(accepted, others) if others else Treatment())
-        case = await self._case(accepted, accepted.raw, inside=True)
+        case = await self._case(accepted, accepted.message, inside=True)
         decisions = [(recipient, case.decide(recipient, "internal")) for recipient in recipients]
         told = decided(accepted.item, decisions, self.now())
         treatment = Treatment(also=(told,), copies=copies(decision for _, decision in decisions))
@@ -127,7 +132,7 @@ class Incoming:
             sentence = ""
         return treatment + self._told(accepted, asked, sentence) if sentence else treatment
 
-    async def _given_back(self, again: Accepted, clean: bytes, sight: Sight, user: Address) -> Treatment:
+    async def _given_back(self, again: Accepted, clean: Message, sight: Sight, user: Address) -> Treatment:
         case = await self._case(again, clean, inside=False)
         decision = case.decide(user, "incoming", verdict=sight.verdict)
         dress = self._dress(again, sight, decision)
@@ -156,30 +161,29 @@ class Incoming:
         told = decided(accepted.item, decisions, self.now())
         return _shared(treatment + Treatment(also=(told,), copies=copies(decision for _, decision in decisions)))
 
-    async def _case(self, accepted: Accepted, raw: bytes, *, inside: bool) -> Case:
+    async def _case(self, accepted: Accepted, message: Message, *, inside: bool) -> Case:
         rules = self.places.rules
-        message = accepted.message if raw is accepted.raw else messages.read(raw)
-        contents = await self.examiner.look(raw, message, rules, "internal" if inside else "incoming")
+        contents = await self.examiner.look(message.raw, message, rules, "internal" if inside else "incoming")
         released = is_released(accepted.item)
         return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents, released=released)
 
-    def _without_forgeries(self, accepted: Accepted) -> bytes:
+    def _without_forgeries(self, accepted: Accepted) -> Message:
         keywords = tuple(self.places.rules.keywords.texts.values())
-        return without_forgeries(accepted.raw, self.host, keywords)
+        return without_forgeries(accepted.message, self.host, keywords)
 
-    async def look(self, accepted: Accepted, clean: bytes, recipient: Address) -> Sight:
+    async def look(self, accepted: Accepted, clean: Message, recipient: Address) -> Sight:
         """Open and verify for one recipient, unless its sender has tried too often with what cannot be opened."""
-        method = methods.recognise(messages.read(clean))
+        method = methods.recognise(clean)
         if method is None:
-            return Sight(clean)
+            return Sight(clean.raw)
         if _is_sealed(method, clean) and await self.undecryptable.too_many(accepted):
-            return Sight(clean, Opened(clean, verdict=Verdict(encrypted="failed", reasons=("too-many-not-opened",))))
-        opened = await self._open(method, clean, recipient)
-        return Sight(opened.raw, opened)
+            left = Verdict(encrypted="failed", reasons=("too-many-not-opened",))
+            return Sight(clean.raw, Opened(clean.raw, verdict=left), author(clean))
+        written_by = author(clean)
+        opened = await self._open(method, clean, recipient, written_by)
+        return Sight(opened.raw, opened, written_by)
 
-    async def _treat_one(
-        self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision
-    ) -> Treatment:
+    async def _treat_one(self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision) -> Treatment:
         steps = await self._steps(accepted, sight, recipient)
         if decision.outcome != "send":
             return self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
@@ -230,14 +234,13 @@ class Incoming:
         )
         return Treatment(finished=(Finished(entry, accepted.raw),))
 
-    async def _open(self, method: Method, raw: bytes, recipient: Address) -> Opened:
+    async def _open(self, method: Method, clean: Message, recipient: Address, written_by: Address | None) -> Opened:
         """In a process: a stranger has made this."""
         keys = await self.keyring.openers(recipient)
-        written_by = author(messages.read(raw))
         roots = await self.keyring.roots()
         known = await self.keyring.known(written_by)
         assert method.open is not None, "what is recognised can be opened"
-        return await self.workers.process(method.open, raw, keys, roots, self.now(), written_by, known=known)
+        return await self.workers.process(method.open, clean.raw, keys, roots, self.now(), written_by, known=known)
 
     async def _steps(self, accepted: Accepted, sight: Sight, recipient: Address) -> tuple[Step, ...]:
         """What is written down of a mail: the verdict, what was learned, that it was opened, that it was not."""
@@ -245,8 +248,7 @@ class Incoming:
         opened = sight.opened
         if opened is not None:
             steps.append(judged(accepted.item, opened, recipient, self.now()))
-            written_by = author(messages.read(opened.raw))
-            rows = [row for row in harvest.learn(opened, written_by, self.now()) if not self._was_learned(row)]
+            rows = [row for row in harvest.learn(opened, sight.written_by, self.now()) if not self._was_learned(row)]
             steps += [(harvest.keep, (accepted.item.trace, row)) for row in rows]
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
@@ -286,8 +288,8 @@ class Incoming:
         return Finished(entry, raw)
 
 
-def _is_sealed(method: Method, raw: bytes) -> bool:
-    return method.recognise is not None and method.recognise(messages.read(raw)) == "encrypted"
+def _is_sealed(method: Method, clean: Message) -> bool:
+    return method.recognise is not None and method.recognise(clean) == "encrypted"
 
 
 def _shared(treatment: Treatment) -> Treatment:

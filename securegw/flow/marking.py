@@ -20,6 +20,7 @@ from securegw.policy.marks import SUBJECT_FIELDS, clean_subject, forged_fields, 
 if TYPE_CHECKING:
     from securegw.crypto.verdict import Verdict
     from securegw.flow.proofs import Proofs
+    from securegw.mail.message import Message
     from securegw.policy.decision import Decision
 
 SECURE, SIGNED_OK, SIGNED_INVALID = "[secure]", "[signed OK]", "[signed INVALID]"
@@ -41,18 +42,19 @@ class Mark:
     opened: bool = False
 
 
-def without_forgeries(raw: bytes, host: str, keywords: tuple[str, ...] = ()) -> bytes:
-    """The mail without what only we may write; the very same bytes where there is nothing of it.
+def without_forgeries(message: Message, host: str, keywords: tuple[str, ...] = ()) -> Message:
+    """The mail without what only we may write; the very same one where there is nothing of it.
 
     ``keywords`` go too: a stranger's ``[plain]`` would come back in the subject of an answer and count as the wish of
     whoever answers.
     """
-    raw = messages.without(messages.read(raw), forged_fields())
-    message = messages.read(raw)
+    raw = messages.without(message, forged_fields())
+    if raw is not message.raw:
+        message = messages.read(raw)
     kept = [_cleaned(field, host, (*TAGS, *keywords)) for field in message.fields]
     if all(new is field.raw for new, field in zip(kept, message.fields, strict=True)):
-        return raw
-    return b"".join(kept) + raw[message.header_end :]
+        return message
+    return messages.read(b"".join(kept) + raw[message.header_end :])
 
 
 def _cleaned(field: messages.Field, host: str, tags: tuple[str, ...]) -> bytes:
@@ -124,15 +126,15 @@ def portal_mark(account: str) -> Mark:
 
 def marked(raw: bytes, mark: Mark, decision: Decision, host: str, proofs: Proofs, trace: str) -> bytes:
     """The mail with our marks, as far as the decision wants them."""
+    message = messages.read(raw)
     if decision.tag and mark.tags:
-        message = messages.read(raw)
         subject = messages.decode_words(message.first("Subject") or "")
         for tag in mark.tags:
             subject = tag_subject(subject, tag)
         raw = messages.with_field(message, "Subject", messages.encode_words(subject))
     lines = messages.field_line(OPENED_FIELD, proofs.opened(trace)) if mark.opened else b""
     if decision.mark:
-        lines += messages.field_line(VERDICT_FIELD, proofs.proved(mark.verdict, messages.read(raw), trace))
+        lines += messages.field_line(VERDICT_FIELD, proofs.proved(mark.verdict, message, trace))
     if decision.mark and mark.results:
         lines += messages.field_line("Authentication-Results", f"{host};\r\n\t{mark.results}")
     return messages.prepend(raw, lines) if lines else raw

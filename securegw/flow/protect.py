@@ -68,8 +68,8 @@ def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
 def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey | None) -> list[Protected | Exception]:
     """Carry out all plans for one mail, each under the id it will have; what several have in common is done once.
 
-    Without the master key, which no process gets, nothing is sealed. A plan that fails gives its error in the place of
-    a mail: it does not stop the others, and nothing of it is kept.
+    Without the master key, which no process gets, nothing is sealed. A plan that fails gives its error in the place
+    of a mail: it does not stop the others, and nothing of it is kept.
     """
     signed: dict[tuple[Edits, Signing | None], bytes] = {}
     done: list[Protected | Exception] = []

@@ -172,7 +172,9 @@ def author(message: Message) -> Address | None:
     if any(not field.name for field in message.fields):
         return None  # a line that is no field: for some readers the header ends there
     fields = [field for field in message.fields if field.name.lower() == b"from"]
-    return _sole_author(fields[0]) if len(fields) == 1 else None
+    if len(fields) != 1:
+        return None
+    return (_kept_author if len(fields[0].raw) < KEPT_LENGTH else _sole_author)(fields[0])
 
 
 def _sole_author(field: Field) -> Address | None:
@@ -188,6 +190,10 @@ def _sole_author(field: Field) -> Address | None:
     except BadAddress:
         return None
     return boxes[0].address if seen == {boxes[0].address.key} else None
+
+
+KEPT_LENGTH = 500
+_kept_author = lru_cache(maxsize=1024)(_sole_author)  # a mail is asked a few times, and who writes once writes again
 
 
 def _loose_words(text: str) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -72,9 +73,9 @@ class _WaryUnpacker(_Unpacker):
 
 @lru_cache(maxsize=256)
 def _known(module: str, name: str) -> type:
-    """A value of our own, or an error; BadParcel for anything else."""
+    """A value of our own, or an error; BadParcel for anything else. Nothing is imported for it."""
     if _may_go(module):
-        found = pickle.Unpickler(io.BytesIO()).find_class(module, name)  # noqa: S301 - looked at, not called
+        found = getattr(sys.modules.get(module), name, None)
         if isinstance(found, type) and (issubclass(found, BaseException) or _is_value(found, module, name)):
             return found
     raise BadParcel(f"{module}.{name}"[:200])
