@@ -1,7 +1,7 @@
 """Holes that were published in products of this kind, on the whole road (threats 4: S/MIME, header and tag rows).
 
-Elsewhere: -2748 and -29140 in ``tests/crypto``, -27443 and -29143 there and in ``test_marks``, -29135, -29137, -29141 and
--29144 in ``test_marks``. The OpenPGP rows are tried with S/MIME, which is what is opened here.
+Elsewhere: -2748 and -29140 in ``tests/crypto``, -27443 and -29143 there too; -29135, -29137, -29141 and -29144 in
+``test_marks``. The OpenPGP rows are tried with S/MIME, which is what is opened here.
 """
 
 from __future__ import annotations
