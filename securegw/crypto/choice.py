@@ -8,7 +8,6 @@ can be (EFAIL, threats 30), and without one it is AES-256-CBC, however weak the 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import attrs
@@ -29,13 +28,13 @@ class Choice:
     """The content cipher, and for certificates whose owners announced one the way of the key, in a word."""
 
     cipher: CipherName = "aes-256-cbc"
-    ways: Mapping[bytes, str] = MappingProxyType({})
+    ways: Mapping[bytes, str] = attrs.field(factory=dict)
 
 
 def choose(announced: Mapping[bytes, Sequence[str]]) -> Choice:
     """For all certificates of one mail, each with what its owner's program announced: nothing if that is not known."""
     ways = {certificate: way_of_key(certificate, words) for certificate, words in announced.items()}
-    return Choice(_cipher(list(announced.values())), MappingProxyType(ways))
+    return Choice(_cipher(list(announced.values())), ways)
 
 
 def _cipher(lists: Sequence[Sequence[str]]) -> CipherName:

@@ -12,8 +12,9 @@ import random
 from pathlib import Path
 
 from securegw.crypto import ber, oids, smime
-from securegw.crypto.capabilities import announcement
+from securegw.crypto.capabilities import AGREEMENT_WORDS, announcement
 from securegw.crypto.certificate import read_certificates
+from securegw.crypto.choice import way_of_key
 from securegw.crypto.cms_compressed import decompress
 from securegw.crypto.cms_decrypt import decrypt
 from securegw.crypto.cms_read import named
@@ -21,6 +22,7 @@ from securegw.crypto.cms_verify import Signature, Signed, verify
 from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
 from securegw.crypto.identifiers import key_identifier
+from securegw.crypto.key_bags import keys_in
 from securegw.crypto.keyfile import read_private_key
 from securegw.crypto.verdict import weigh
 from securegw.mail.address import parse_address
@@ -57,6 +59,7 @@ def seeds() -> list[bytes]:
         sign(CONTENT, *RSA, [CA], NOW, scheme="pss")[0],
         compressed(CONTENT),
         *(der for _key, der in PAIRS),
+        *(member.der for member in read_certificates((VECTORS.parent / "rfc9216" / "ca.25519.cross.crt").read_bytes())),
         CA,
         b"\x24\x80\x04\x02ab\x24\x80\x04\x01c\0\0\0\0",
     ]
@@ -71,6 +74,7 @@ def words() -> list[bytes]:
 def try_one(data: bytes) -> None:
     """Whatever comes: an answer or one of our errors, and nothing that could not be delivered."""
     for work in (
+        lambda: list(keys_in(data, "alice")),
         lambda: decrypt(data, PAIRS),
         lambda: verify(data, CONTENT),
         lambda: verify(data, None),
@@ -94,6 +98,7 @@ def as_signer(data: bytes) -> None:
     named(ber.whole(RSA[1]), (data,))
     key_identifier(data)
     announcement(data)
+    way_of_key(data, tuple(AGREEMENT_WORDS))
 
 
 def bent(source: random.Random, data: bytes) -> bytes:
