@@ -29,6 +29,7 @@ from securegw.mail.address import parse_address
 from securegw.mail.errors import MailError
 from tests.crypto.der_shapes import compressed
 from tests.fuzz.driver import drive
+from tests.fuzz.reshape import reshaped
 
 NOW = 1_900_000_000.0
 ANN = parse_address("ann@inside.test")
@@ -111,7 +112,7 @@ def bent(source: random.Random, data: bytes) -> bytes:
 
 def main() -> None:
     good = seeds()
-    drive(try_one, lambda source: bent(source, source.choice(good)), good, words())
+    drive(try_one, lambda source: bent(source, source.choice(good)), good, words(), reshaped)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from securegw.crypto.entity import base64_lines
 from securegw.mail.address import parse_address
 from securegw.mail.errors import BadKey, BrokenCarrier, MailError
 from tests.fuzz import atheris_cms, atheris_mime
+from tests.fuzz.reshape import reshaped
 from tests.support.steps import counted
 
 NOW = 1_790_000_000.0
@@ -89,6 +90,15 @@ CRASHES = sorted((Path(__file__).parent.parent / "vectors" / "cms" / "crashes").
 @pytest.mark.parametrize("file", CRASHES, ids=lambda file: file.stem)
 def test_what_once_crashed_ends_well(file: Path) -> None:
     atheris_cms.try_one(file.read_bytes())
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+def test_reshaped_values_end_well() -> None:
+    """What the guided fuzzer does, for a moment and without its engine: values left out, doubled, moved."""
+    good = atheris_cms.seeds()
+    for number in range(400):
+        source = random.Random(number)
+        atheris_cms.try_one(reshaped(source, source.choice(good)))
 
 
 def test_the_walkers_fuzzer_without_its_engine() -> None:
