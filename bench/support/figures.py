@@ -69,7 +69,7 @@ def write(name: str, title: str, words: str, groups: Sequence[tuple[list[Row], s
 
     ``unit`` is what is counted; where it takes microseconds, so much is said.
     """
-    tables = [line for rows, peer in groups for line in _table(rows, peer, unit)]
+    tables = [line for rows, peer in groups for line in table(rows, peer, unit)]
     return publish(name, title, words, tables, [attrs.asdict(row) for rows, _ in groups for row in rows])
 
 
@@ -103,7 +103,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _table(rows: Sequence[Row], peer: str, unit: str) -> list[str]:
+def table(rows: Sequence[Row], peer: str, unit: str) -> list[str]:
     """One reStructuredText table: absolute figures, and ratios to the peer; a column nobody measured is left out."""
     base = next(row for row in rows if row.server == peer)
     form_of = {"cpu_ms": ".2f" if base.median("cpu_ms") >= 1 else ".4f"}

@@ -128,6 +128,8 @@ class _Checker:
         if others[0].tag == 0xA0:
             attributes = _attributes(others[0])
             others = others[1:]
+        if len(others) < 2:
+            raise ValueError("no signature")
         how, value = algorithm(others[0]), others[1].expect(der.OCTETS).content
         certificate = named(identifier, self._certificates)
         if certificate is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ from securegw.crypto.certificate import read_certificate, read_certificates
 from securegw.crypto.keyfile import read_pkcs12
 from tests.commands.conftest import Run
 from tests.commands.keys_of_two import PASSWORD, person, root, write_p12, write_pem
+from tests.crypto import test_rfc9216 as rfc9216
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 
@@ -45,6 +47,26 @@ def test_a_pkcs12_of_ours_comes_in_sealed(run: Run, config: Path, tmp_path: Path
     assert person(ANN).key not in database
     authority = next(each for each in listed(run, config) if each["subject"] == "CN=Test authority")
     assert (authority["address"], authority["trust"], authority["private"]) == ("", "unknown", False)
+
+
+def test_both_keys_of_a_pkcs12_come_in(run: Run, config: Path, tmp_path: Path) -> None:
+    """As RFC 9216 has them: one to sign, one to read. None of them is lost in silence."""
+    lines = (rfc9216.FOLDER / "alice.p12.pem").read_text().splitlines()[1:-1]
+    (tmp_path / "alice.p12").write_bytes(base64.b64decode("".join(lines)))
+    (tmp_path / "word").write_text("alice")
+    words = ("keys", "import", tmp_path / "alice.p12", "--password-file", tmp_path / "word", "--config", config)
+    assert "smime.example is no domain of ours" in run(*words).err
+    assert listed(run, config, "--address", "alice@smime.example") == []
+    run("domains", "add", "smime.example", "--route", "[192.0.2.9]", "--config", config)
+    ran = run(*words)
+    assert (ran.code, ran.err) == (0, "")
+    rows = listed(run, config, "--address", "alice@smime.example")
+    assert [row["private"] for row in rows] == [True, True]
+    wanted = {rfc9216.certificate(f"alice.{use}").fingerprint for use in ("sign", "encrypt")}
+    assert {row["fingerprint"] for row in rows} == wanted
+    inspected = run("inspect", tmp_path / "alice.p12", "--password-file", tmp_path / "word", "--json")
+    [found] = json.loads(inspected.out) if inspected.out.startswith("[") else [json.loads(inspected.out)]
+    assert {found["private_key"]["fits"], found["more_private_keys"][0]["fits"]} == wanted
 
 
 def test_a_pkcs12_without_the_right_password(run: Run, config: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -103,6 +104,11 @@ def test_the_cipher_that_was_chosen_is_in_the_mail(cipher: str, kind: bytes, mai
     found = smime.open(sealed, [bob.pair], [], NOW, parse_address("ann@inside.test"))
     assert found.raw == mail
     assert ("unauthenticated-cipher" in found.verdict.reasons) is (cipher == CBC)
+
+
+def test_a_choice_goes_to_other_processes(bob: Person) -> None:
+    choice = choose({bob.der: (GCM, "rsa-oaep")})
+    assert pickle.loads(pickle.dumps(choice)) == choice
 
 
 def test_what_we_announce_is_what_we_are_sent(mail: bytes, authority: Authority) -> None:

@@ -104,6 +104,23 @@ def test_threat_5_5_27_an_encoded_multipart_is_not_taken_apart(ann: Person, auth
     assert not opened(encoded, root=authority).verdict.signed_ok
 
 
+@pytest.mark.parametrize("kind", ["partial", "external", "uuencoded", "rfc822", "multipart"])
+def test_threat_5_5_27_what_carries_a_mail_is_not_that_mail(
+    kind: str, ann: Person, bob: Person, authority: Authority
+) -> None:
+    """Pieces, places elsewhere, files in a text, a thousand mails in each other: as they came, without a verdict."""
+    for inner in (signed(ann), opaque(ann), shapes.cms_mail(encrypt_cbc(HTML, [bob.der]))):
+        types = {
+            "partial": b'message/partial; id="a@b"; number=1; total=1\r\n\r\n' + inner,
+            "external": b'message/external-body; access-type=local-file; name="/etc/passwd"\r\n\r\n' + part_of(inner),
+            "uuencoded": b"text/plain\r\n\r\nbegin 644 smime.p7m\r\n" + inner + b"end\r\n",
+            "rfc822": b"message/rfc822\r\n\r\nContent-Type: " * 1_000 + b"text/plain\r\n\r\n" + inner,
+            "multipart": b"multipart/mixed; boundary=x\r\n\r\n" + inner,
+        }
+        mail = HEADER + b"Content-Type: " + types[kind]
+        assert opened(mail, bob, root=authority) == smime.Opened(mail)
+
+
 # 29 to 31: EFAIL
 
 

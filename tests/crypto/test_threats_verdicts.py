@@ -511,6 +511,13 @@ def version_of_another_kind(cast: Cast) -> bytes:
 
 
 @case
+def no_signature_behind_the_attributes(cast: Cast) -> bytes:
+    """A value too few for a signer with attributes; found by fuzzing."""
+    parts = ber.whole(cast.info()).parts(6)
+    return cast.signed(der.sequence(*(one.raw for one in parts[:-1])))
+
+
+@case
 def cut_off(cast: Cast) -> bytes:
     return shapes.beside(signed_data(cast.info(), certificates=[cast.ann.der])[:-1])
 

@@ -12,8 +12,9 @@ import random
 from pathlib import Path
 
 from securegw.crypto import ber, oids, smime
-from securegw.crypto.capabilities import announcement
+from securegw.crypto.capabilities import AGREEMENT_WORDS, announcement
 from securegw.crypto.certificate import read_certificates
+from securegw.crypto.choice import way_of_key
 from securegw.crypto.cms_compressed import decompress
 from securegw.crypto.cms_decrypt import decrypt
 from securegw.crypto.cms_read import named
@@ -21,12 +22,14 @@ from securegw.crypto.cms_verify import Signature, Signed, verify
 from securegw.crypto.cms_write import encrypt_cbc, encrypt_gcm, sign
 from securegw.crypto.entity import base64_lines
 from securegw.crypto.identifiers import key_identifier
+from securegw.crypto.key_bags import keys_in
 from securegw.crypto.keyfile import read_private_key
 from securegw.crypto.verdict import weigh
 from securegw.mail.address import parse_address
 from securegw.mail.errors import MailError
 from tests.crypto.der_shapes import compressed
 from tests.fuzz.driver import drive
+from tests.fuzz.reshape import reshaped
 
 NOW = 1_900_000_000.0
 ANN = parse_address("ann@inside.test")
@@ -57,6 +60,7 @@ def seeds() -> list[bytes]:
         sign(CONTENT, *RSA, [CA], NOW, scheme="pss")[0],
         compressed(CONTENT),
         *(der for _key, der in PAIRS),
+        *(member.der for member in read_certificates((VECTORS.parent / "rfc9216" / "ca.25519.cross.crt").read_bytes())),
         CA,
         b"\x24\x80\x04\x02ab\x24\x80\x04\x01c\0\0\0\0",
     ]
@@ -71,6 +75,7 @@ def words() -> list[bytes]:
 def try_one(data: bytes) -> None:
     """Whatever comes: an answer or one of our errors, and nothing that could not be delivered."""
     for work in (
+        lambda: list(keys_in(data, "alice")),
         lambda: decrypt(data, PAIRS),
         lambda: verify(data, CONTENT),
         lambda: verify(data, None),
@@ -94,6 +99,7 @@ def as_signer(data: bytes) -> None:
     named(ber.whole(RSA[1]), (data,))
     key_identifier(data)
     announcement(data)
+    way_of_key(data, tuple(AGREEMENT_WORDS))
 
 
 def bent(source: random.Random, data: bytes) -> bytes:
@@ -106,7 +112,7 @@ def bent(source: random.Random, data: bytes) -> bytes:
 
 def main() -> None:
     good = seeds()
-    drive(try_one, lambda source: bent(source, source.choice(good)), good, words())
+    drive(try_one, lambda source: bent(source, source.choice(good)), good, words(), reshaped)
 
 
 if __name__ == "__main__":

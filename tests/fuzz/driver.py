@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-SEED = 20
+SEED, HALF = 20, 0.5
 MADE = 60  # inputs of our own with which a guided run begins
 
 
 Try = Callable[[bytes], object]
 Make = Callable[[random.Random], bytes]
+Change = Callable[[random.Random, bytes], bytes]
 
 
-def drive(try_one: Try, made: Make, seeds: Sequence[bytes] = (), words: Sequence[bytes] = ()) -> None:
+def drive(
+    try_one: Try, made: Make, seeds: Sequence[bytes] = (), words: Sequence[bytes] = (), change: Change | None = None
+) -> None:
     """``try_one`` raises where something is wrong; ``made`` makes an input, ``words`` are those of its language.
+    ``change`` takes turns with the engine, which knows nothing of what the bytes mean.
 
     Arguments of the command: how many seconds (3), and the folder of the corpus, which also gets what was found. A
     corpus that is kept makes the next run begin where this one ended.
@@ -43,7 +47,14 @@ def drive(try_one: Try, made: Make, seeds: Sequence[bytes] = (), words: Sequence
         dictionary = place.with_suffix(".dict")
         dictionary.write_text("".join(f'"{_escaped(word)}"\n' for word in words))
         bounds.append(f"-dict={dictionary}")
-    atheris.Setup([sys.argv[0], *bounds, str(place)], guided)
+
+    def changed(data: bytes, most: int, seed: int) -> bytes:
+        source = random.Random(seed)
+        result = change(source, bytes(data)) if change and source.random() < HALF else atheris.Mutate(data, len(data))
+        return bytes(result[:most])
+
+    more: dict[str, Any] = {"custom_mutator": changed} if change else {}
+    atheris.Setup([sys.argv[0], *bounds, str(place)], guided, **more)
     atheris.Fuzz()
 
 
