@@ -18,8 +18,9 @@ from securegw.commands.inspect import wire_form
 from securegw.commands.keyrows import judge_rows
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
-from securegw.flow.contents import Contents, cited, look_inside
+from securegw.flow.contents import Contents
 from securegw.flow.deciding import Case, direction_of
+from securegw.flow.inside import cited, look_inside
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author, header_mailboxes
 from securegw.policy.conditions import CONTENT

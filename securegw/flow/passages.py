@@ -65,22 +65,28 @@ class Marks:
 
     def of_text(self, text: str) -> Iterator[tuple[int, int]]:
         """The smallest mark of every few in a row, with its place."""
-        words = _WORD.findall(text.casefold())
-        marks = [self._mark(" ".join(words[at : at + SHINGLE])) for at in range(len(words) - SHINGLE + 1)]
-        last = -1
+        words = [word.encode("utf-8", "replace") for word in _WORD.findall(text.casefold())]
+        marks = self._marks([b" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)])
+        last: int | None = None
         for at in range(len(marks) - WINDOW + 1):
-            smallest = min(range(at, at + WINDOW), key=marks.__getitem__)
+            smallest = min(marks[at : at + WINDOW])
             if smallest != last:
-                yield smallest, marks[smallest]
+                yield marks.index(smallest, at), smallest
                 last = smallest
 
     def of_name(self, kind: str, name: str) -> int:
         """What stands for a person or a mail."""
-        return self._mark(f"{kind}\0{name}")
+        return self._marks([f"{kind}\0{name}".encode("utf-8", "replace")])[0]
 
-    def _mark(self, text: str) -> int:
-        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8, key=self.key).digest()
-        return int.from_bytes(digest, "big", signed=True)
+    def _marks(self, texts: Sequence[bytes]) -> list[int]:
+        """64 bits of a MAC of each (RFC 7693 2.9)."""
+        keyed = hashlib.blake2b(key=self.key, digest_size=8)
+        marks = []
+        for text in texts:
+            each = keyed.copy()
+            each.update(text)
+            marks.append(int.from_bytes(each.digest(), "big", signed=True))
+        return marks
 
 
 class Passages:
