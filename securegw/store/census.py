@@ -10,7 +10,7 @@ from collections import Counter
 import attrs
 from sqlalchemy import Connection, bindparam, func, select
 
-from securegw.store import desk, schema
+from securegw.store import desk, quarantine, schema
 from securegw.store.items import Counts
 
 LATELY = 600.0
@@ -47,10 +47,11 @@ _DELIVERED = select(func.max(_LATEST.c.time)).where(_LATEST.c.kind == "delivered
 
 @attrs.frozen(kw_only=True)
 class Census:
-    """The queue in numbers; when the oldest mails of each kind came, which destination most mails wait for, whose
+    """The queue in numbers, and how many a rule keeps in quarantine; when the oldest mails of each kind came, which destination most mails wait for, whose
     certificate ends first, and when ours ends; failed tries lately; the last delivery among the latest events."""
 
     counts: Counts
+    quarantined: int = 0
     untreated: float | None = None
     undelivered: float | None = None
     destination: str = ""
@@ -68,6 +69,7 @@ def take(conn: Connection, now: float) -> Census:
     ending = conn.execute(_ENDING).one_or_none()
     return Census(
         counts=desk.counts(conn),
+        quarantined=quarantine.count(conn),
         untreated=oldest.get("accepted"),
         undelivered=oldest.get("ready"),
         destination=destination,
