@@ -47,8 +47,9 @@ _DELIVERED = select(func.max(_LATEST.c.time)).where(_LATEST.c.kind == "delivered
 
 @attrs.frozen(kw_only=True)
 class Census:
-    """The queue in numbers, and how many a rule keeps in quarantine; when the oldest mails of each kind came, which destination most mails wait for, whose
-    certificate ends first, and when ours ends; failed tries lately; the last delivery among the latest events."""
+    """The queue in numbers, and how many mails of it are in quarantine; when the oldest mails of each kind came, which
+    destination most mails wait for, whose certificate ends first, and when ours ends; failed tries lately; the last
+    delivery among the latest events."""
 
     counts: Counts
     quarantined: int = 0
