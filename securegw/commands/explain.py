@@ -18,7 +18,7 @@ from securegw.commands.inspect import wire_form
 from securegw.commands.keyrows import judge_rows
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
-from securegw.flow.contents import Contents
+from securegw.flow.contents import Contents, told
 from securegw.flow.deciding import Case, direction_of
 from securegw.flow.inside import cited, look_inside
 from securegw.mail import message as messages
@@ -207,6 +207,4 @@ def contents_of(journey: Journey, known: Known, direction: Direction) -> Content
     if not asked:
         return Contents()
     inside = look_inside(journey.message.raw, known.rules.patterns if "pattern" in asked else (), asked)
-    found = inside.findings
-    told = (found.found, found.attachments, found.examined, found.unreadable, found.unlisted)
-    return Contents(*told, known.opened_here)
+    return told(inside.findings, direction, known.opened_here)

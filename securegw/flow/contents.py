@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = txaio.make_logger()
 
+SEALED_PART = "a sealed part"
 INLINE = 1 << 20  # a larger mail is looked through in a thread
 
 
@@ -68,12 +69,9 @@ class Examiner:
         if inside.carries_a_mail or asked - {"opened_here", "examined"}:
             apart = await self._apart(raw, rules.patterns if "pattern" in asked else (), asked)
             inside = attrs.evolve(apart, marks=(*inside.marks, *apart.marks))
-        return Contents(
-            inside.findings.found,
-            inside.findings.attachments,
-            inside.findings.examined,
-            inside.findings.unreadable,
-            inside.findings.unlisted,
+        return told(
+            inside.findings,
+            direction,
             "opened_here" in asked and await self._opened_here(message, inside, sender),
         )
 
@@ -92,3 +90,13 @@ class Examiner:
         if known is not None and await self.workers.settle(known):
             return True
         return await self.passages.are_in(message.raw, sender)
+
+
+def told(findings: Findings, direction: Direction, opened_here: bool) -> Contents:
+    """The findings as facts. What somebody of ours has sealed himself cannot be read; what comes in sealed and cannot
+    be opened is nothing to doubt about, or a rule would tell the outside which seals we open (5.5.31)."""
+    sealed = findings.sealed and direction == "outgoing"
+    unreadable = (*findings.unreadable, *((SEALED_PART,) if sealed else ()))
+    return Contents(
+        findings.found, findings.attachments, findings.examined, unreadable, findings.unlisted or sealed, opened_here
+    )
