@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from securegw.crypto import methods
-from securegw.flow import reading, reprocess
+from securegw.flow import passages, reading, reprocess
 from securegw.flow.inside import look_inside
 from securegw.mail import journal
 from securegw.policy.findings import read_pattern
@@ -19,6 +19,8 @@ from tests.support.files import docx, pdf, with_file
 
 FUNCTIONS: list[Callable[..., Any]] = [
     look_inside,
+    passages.Marks.of_opened,
+    passages.Marks.of_written,
     reprocess.attached,
     reading.take_apart,
     reading.attachment,
