@@ -18,8 +18,9 @@ from securegw.commands.inspect import wire_form
 from securegw.commands.keyrows import judge_rows, sealing
 from securegw.commands.opening import DEFAULT_CONFIG, Refusal, open_store, read_text
 from securegw.commands.tables import Row, add_json, print_json, printable
-from securegw.flow.contents import Contents, cited, look_inside
+from securegw.flow.contents import Contents, told
 from securegw.flow.deciding import Case, direction_of
+from securegw.flow.inside import cited, look_inside
 from securegw.mail import message as messages
 from securegw.mail.address import Address, author, header_mailboxes
 from securegw.policy.conditions import CONTENT
@@ -218,6 +219,4 @@ def contents_of(journey: Journey, known: Known, direction: Direction) -> Content
     if not asked:
         return Contents()
     inside = look_inside(journey.message.raw, known.rules.patterns if "pattern" in asked else (), asked)
-    found = inside.findings
-    told = (found.found, found.attachments, found.examined, found.unreadable, found.unlisted)
-    return Contents(*told, known.opened_here)
+    return told(inside.findings, direction, known.opened_here)

@@ -128,13 +128,21 @@ class Incoming:
             if sight.verdict.encrypted == "failed":
                 treatment += self._told(accepted, asked, reprocess.NOT_OPENED)
             else:
-                treatment += await self._given_back(again, clean, sight, user)
+                treatment += await self._given_back(accepted, asked, again, clean, sight)
             sentence = ""
         return treatment + self._told(accepted, asked, sentence) if sentence else treatment
 
-    async def _given_back(self, again: Accepted, clean: Message, sight: Sight, user: Address) -> Treatment:
-        case = await self._case(again, clean, inside=False)
+    async def _given_back(
+        self, accepted: Accepted, asked: Address, again: Accepted, clean: Message, sight: Sight
+    ) -> Treatment:
+        """The rules for what comes in are asked again, now that it is open; kept or refused is the mail that asks."""
+        user = accepted.sender
+        assert user is not None, "a user of ours has an address"
+        case = await self._opened_case(await self._case(again, clean, inside=False), clean, sight)
         decision = case.decide(user, "incoming", verdict=sight.verdict)
+        if decision.outcome != "send":
+            said = decided(again.item, [(user, decision)], self.now())
+            return self._not_sent(accepted, asked, decision) + Treatment(also=(said,))
         dress = self._dress(again, sight, decision)
         raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
         row = queue.Recipient(str(user), decision=in_short(decision))
@@ -155,7 +163,8 @@ class Incoming:
         treatment, decisions = Treatment(), []
         for recipient in recipients:
             sight = await self.look(accepted, clean, recipient)
-            decision = case.decide(recipient, direction, verdict=sight.verdict)
+            opened = await self._opened_case(case, clean, sight)
+            decision = opened.decide(recipient, direction, verdict=_as_it_came(accepted, sight))
             decisions.append((recipient, decision))
             treatment += await self._treat_one(accepted, sight, recipient, decision)
         told = decided(accepted.item, decisions, self.now())
@@ -166,6 +175,13 @@ class Incoming:
         contents = await self.examiner.look(message.raw, message, rules, "internal" if inside else "incoming")
         released = is_released(accepted.item)
         return Case(accepted.message, accepted.item.sender.lower(), inside, rules, contents=contents, released=released)
+
+    async def _opened_case(self, case: Case, clean: Message, sight: Sight) -> Case:
+        """What was inside of a seal or an opaque signature counts for the rules, its header never does (SEC3)."""
+        if sight.raw is clean.raw or sight.opened is None:
+            return case
+        contents = await self.examiner.look(sight.raw, messages.read(sight.raw), case.rules, "incoming")
+        return attrs.evolve(case, contents=contents)
 
     def _without_forgeries(self, accepted: Accepted) -> Message:
         keywords = tuple(self.places.rules.keywords.texts.values())
@@ -286,6 +302,13 @@ class Incoming:
             next_try=0.0,
         )
         return Finished(entry, raw)
+
+
+def _as_it_came(accepted: Accepted, sight: Sight) -> Verdict:
+    """What the rules are told of it: an answer from the portal was sealed all the way, though not by S/MIME."""
+    if accepted.door == "portal" and sight.verdict.encrypted == "none":
+        return attrs.evolve(sight.verdict, encrypted="opened")
+    return sight.verdict
 
 
 def _is_sealed(method: Method, clean: Message) -> bool:

@@ -16,7 +16,7 @@ import txaio
 
 from securegw import config
 from securegw.config import setting
-from securegw.flow import reprocess
+from securegw.flow import reprocess, threshold
 from securegw.flow.circles import Circles
 from securegw.flow.claims import BODY
 from securegw.flow.room import Room, folder_of
@@ -221,6 +221,7 @@ class Intake:
             envelope, raw = self._judged(self.connector, envelope, message)
         if message.count("Received") > self.settings.hops_limit or self.circles.is_in_one(message):
             raise MailLoop
+        threshold.check(envelope, message, self.places)
         self.room.check(len(raw))
         complete = await self._worked(messages.prepend, raw, self.circles.received_line(envelope))
         if self.archive is not None and (boxes := self.places.mailboxes_alone(envelope.recipients)):

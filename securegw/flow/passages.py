@@ -1,10 +1,11 @@
-"""Passages: text that somebody copies out of a mail that came sealed, into a new one that does not cite it (5.5.33).
+"""Passages: text and files that somebody takes over from a mail that came sealed, into a new one (5.5.33).
 
-Of each opened mail marks are kept: MACs of eight words in a row, of every five of them the smallest, of a long mail
-the smallest 64. So a copied passage of twenty words is found if the mail had up to some two hundred, a longer passage
-of a longer one; and the database reveals no word. Marks are looked for only in what somebody writes
-who has read such a mail, and count only if few mails have them: a greeting, a signature, a disclaimer are everybody's.
-What quotes others is not noted, for it is theirs. Winnowing: Schleimer, Wilkerson, Aiken, SIGMOD 2003.
+Without citing it, that is; what cites is known by that. Of each opened mail marks are kept: MACs of eight words in a
+row, of every five of them the smallest, of a long mail the smallest 64. So a copied passage of twenty words is found if
+the mail had up to some two hundred, a longer passage of a longer one; and the database reveals no word. A file is known
+again by one mark, if it is the very same. Marks are looked for only in what somebody writes who has read such a mail,
+and count only if few mails have them: a greeting, a signature, a disclaimer are everybody's. What quotes others is not
+noted, for it is theirs. Winnowing: Schleimer, Wilkerson, Aiken, SIGMOD 2003.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ WINDOW = 5  # shingles of which the smallest is kept
 APART = 4  # shingles between two that are found: together at least twelve words in a row
 MOST = 64  # marks that are kept of one mail
 TEXT_MOST = 256 << 10  # signs that are read of one mail
+FILES_MOST = 16  # files of one mail that are looked at
+FILE_LEAST = 2048  # bytes; smaller ones are pictures in signatures
+INLINE = 1 << 20  # a larger mail goes to a process: to decode it would keep the interpreter
 KNOWN = 60.0  # seconds for which it is believed that somebody has read none
 
 _WORD = re.compile(r"\w+")
@@ -49,6 +53,19 @@ _REST = re.compile(
 
 
 @attrs.frozen
+class Written:
+    """The marks of a mail that leaves: of its text, each with its place, and of its files."""
+
+    text: tuple[tuple[int, int], ...]
+    files: frozenset[int]
+
+    @property
+    def all(self) -> list[int]:
+        """No more than one question to the store can take."""
+        return sorted({*(mark for _, mark in self.text[: 50 * MOST]), *self.files})
+
+
+@attrs.frozen
 class Marks:
     """Makes marks under a key; can be sent to a worker."""
 
@@ -56,31 +73,44 @@ class Marks:
 
     def of_opened(self, raw: bytes) -> tuple[int, ...]:
         """Those to keep of a mail that was opened."""
-        text = own_text(texts(raw))
-        return tuple(sorted({mark for _, mark in self.of_text(text)})[:MOST])
+        leaves = leaves_of(raw)
+        text = sorted({mark for _, mark in self.of_text(own_text(texts(leaves)))})
+        return (*text[:MOST], *sorted(self.of_files(leaves)))
 
-    def of_written(self, raw: bytes) -> list[tuple[int, int]]:
-        """All those of a mail that leaves, each with its place."""
-        return list(self.of_text(_QUOTED.sub("", texts(raw))))
+    def of_written(self, raw: bytes) -> Written:
+        """All those of a mail that leaves."""
+        leaves = leaves_of(raw)
+        return Written(tuple(self.of_text(_QUOTED.sub("", texts(leaves)))), self.of_files(leaves))
+
+    def of_files(self, leaves: Sequence[Part]) -> frozenset[int]:
+        """One for each file that is worth it."""
+        files = [part.content() for part in leaves if not part.kind.startswith("text/") or part.filename]
+        return frozenset(self._marks([b"file\0" + file for file in files[:FILES_MOST] if len(file) >= FILE_LEAST]))
 
     def of_text(self, text: str) -> Iterator[tuple[int, int]]:
         """The smallest mark of every few in a row, with its place."""
-        words = _WORD.findall(text.casefold())
-        marks = [self._mark(" ".join(words[at : at + SHINGLE])) for at in range(len(words) - SHINGLE + 1)]
-        last = -1
+        words = [word.encode("utf-8", "replace") for word in _WORD.findall(text.casefold())]
+        marks = self._marks([b" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)])
+        last: int | None = None
         for at in range(len(marks) - WINDOW + 1):
-            smallest = min(range(at, at + WINDOW), key=marks.__getitem__)
+            smallest = min(marks[at : at + WINDOW])
             if smallest != last:
-                yield smallest, marks[smallest]
+                yield marks.index(smallest, at), smallest
                 last = smallest
 
     def of_name(self, kind: str, name: str) -> int:
         """What stands for a person or a mail."""
-        return self._mark(f"{kind}\0{name}")
+        return self._marks([f"{kind}\0{name}".encode("utf-8", "replace")])[0]
 
-    def _mark(self, text: str) -> int:
-        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8, key=self.key).digest()
-        return int.from_bytes(digest, "big", signed=True)
+    def _marks(self, texts: Sequence[bytes]) -> list[int]:
+        """64 bits of a MAC of each (RFC 7693 2.9)."""
+        keyed = hashlib.blake2b(key=self.key, digest_size=8)
+        marks = []
+        for text in texts:
+            each = keyed.copy()
+            each.update(text)
+            marks.append(int.from_bytes(each.digest(), "big", signed=True))
+        return marks
 
 
 class Passages:
@@ -100,7 +130,8 @@ class Passages:
         """The step that remembers a mail that was opened for somebody."""
         if not self.wanted:
             return ()
-        marks = await self.workers.thread(self.marks.of_opened, raw)
+        work = self.workers.thread if len(raw) <= INLINE else self.workers.process
+        marks = await work(self.marks.of_opened, raw)
         if not marks:
             return ()
         self.readers.keep(reader.key, True)
@@ -113,13 +144,13 @@ class Passages:
         """Whether somebody writes what he has read in a mail that was opened."""
         if not self.wanted or not sender or not await self._has_read(sender):
             return False
-        written = await self.workers.thread(self.marks.of_written, raw)
-        if not written:
+        work = self.workers.thread if len(raw) <= INLINE else self.workers.process
+        written = await work(self.marks.of_written, raw)
+        reader, marks = self.marks.of_name("reader", sender), written.all
+        if not marks:
             return False
-        reader = self.marks.of_name("reader", sender)
-        marks = sorted({mark for _, mark in written})[: 50 * MOST]
         found = await self.workers.settle(self.database.read(passages.sources, reader, marks))
-        return any(in_a_row(written, shared) for shared in found.values())
+        return any(shared & written.files or in_a_row(written.text, shared) for shared in found.values())
 
     async def _has_read(self, sender: str) -> bool:
         if self.readers.knows(sender):
@@ -134,12 +165,16 @@ def in_a_row(written: Sequence[tuple[int, int]], shared: frozenset[int]) -> bool
     return bool(places) and places[-1] - places[0] >= APART
 
 
-def texts(raw: bytes) -> str:
-    """What a reader sees of a mail, up to a bound: its texts, or its HTML if there are none."""
+def leaves_of(raw: bytes) -> list[Part]:
+    """The parts that hold something; none of a mail that cannot be taken apart, which the rules know of."""
     try:
-        leaves = list(_leaves(parse(raw)))
+        return list(_leaves(parse(raw)))
     except MailError:
-        return ""
+        return []
+
+
+def texts(leaves: Sequence[Part]) -> str:
+    """What a reader sees of a mail, up to a bound: its texts, or its HTML if there are none."""
     plain = [part for part in leaves if part.kind == "text/plain"]
     found = [part.text()[:TEXT_MOST] for part in plain[:20]]
     if not any(text.strip() for text in found):

@@ -49,8 +49,8 @@ class RetentionSettings:
     passages_days: int = setting(
         config.number(0, 36_500),
         default=90,
-        help="Days for which text of such a mail is known again in what its readers write, by up to 64 marks of "
-        "8 bytes under a key; 0: it is not looked for.",
+        help="Days for which text and files of such a mail are known again in what its readers write, by up to 80 "
+        "marks of 8 bytes under a key; 0: they are not looked for.",
     )
 
 

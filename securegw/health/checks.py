@@ -81,6 +81,8 @@ def _queue(name: str, found: Findings, settings: HealthSettings) -> Check:
     counts = census.counts
     queued = counts.accepted + counts.ready + counts.held + counts.parked
     words = f"{_count(queued, 'mail')} in the queue, {counts.deferred} of them tried before, {counts.held} held"
+    if census.quarantined:
+        words += f", {census.quarantined} of these in quarantine"
     check = _measured(name, queued, settings.queue, words)
     if queued >= found.queue_limit > 0:
         return attrs.evolve(check, state=State.CRITICAL, words=f"{words}; it is full, new mail is put off")

@@ -19,7 +19,7 @@ DEPTH = 2  # a ZIP file in a ZIP file is opened, one in that is not
 MEMBERS_MOST = 2000  # files in all archives of one mail
 OCTETS_MOST = 64 << 20  # what all of them may unpack to
 MEMBER_MOST = 32 << 20  # and one alone
-RATIO_MOST = 200  # times its packed size, for what unpacks to more than
+RATIO_MOST = 100  # times its packed size, for what unpacks to more than
 RATIO_FREE = 2 << 20
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")

@@ -23,6 +23,8 @@ from securegw.mail.mime import Part, parse
 TEXT_MOST = 8 << 20  # characters of text in one mail; beyond it the mail counts as not examined
 PATTERN_MOST = 100
 PATTERNS_MOST = 200
+SEALED = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"})
+SEALED_TEXT = b"-----BEGIN PGP MESSAGE-----"
 MAILS_MOST = 20  # mails that are files in one mail
 DEEPEST = -3  # a document in an archive of the deepest kind may hold others, and these again
 
@@ -53,13 +55,15 @@ class Pattern:
 @attrs.frozen
 class Findings:
     """What was found in one mail; ``examined`` is false if some of it could not be looked at, ``unreadable`` are files
-    whose text could not be read, ``unlisted`` says that an archive did not tell what is in it."""
+    whose text could not be read, ``unlisted`` says that an archive did not tell what is in it, ``sealed`` that a part
+    is signed or encrypted as a whole, so that nothing of it could be read."""
 
     found: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
     examined: bool = True
     unreadable: tuple[str, ...] = ()
     unlisted: bool = False
+    sealed: bool = False
 
 
 def read_pattern(
@@ -122,7 +126,7 @@ def examine(raw: bytes, patterns: Sequence[Pattern], *, names: bool = False, fil
     texts = "\n\0\n".join([*look.texts, *look.names])
     found = _found([pattern for pattern in patterns if not pattern.files], texts)
     found |= _found([pattern for pattern in patterns if pattern.files], "\n\0\n".join([texts, *look.in_files]))
-    return Findings(found, tuple(look.names), look.complete, tuple(look.unreadable), look.unlisted)
+    return Findings(found, tuple(look.names), look.complete, tuple(look.unreadable), look.unlisted, look.sealed)
 
 
 def _found(patterns: Sequence[Pattern], text: str) -> frozenset[str]:
@@ -141,6 +145,7 @@ class _Look:
     in_files: list[str] = attrs.field(factory=list)
     unreadable: list[str] = attrs.field(factory=list)
     unlisted: bool = False
+    sealed: bool = False
     complete: bool = True
     room: int = TEXT_MOST
     mails: int = MAILS_MOST
@@ -173,6 +178,9 @@ class _Look:
 
     def _at_part(self, part: Part) -> None:
         content = part.content()
+        if part.kind in SEALED or SEALED_TEXT in content[:4096]:
+            self.sealed = True
+            return
         if part.kind.startswith("text/") and not has_text(content):
             return
         kind = ".eml" if part.kind.startswith("message/") else ""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import attrs
 
 from securegw.mail.insertion import Insertion
-from securegw.policy.conditions import Check, all_hold
+from securegw.policy.conditions import CONTENT, Check, all_hold
 from securegw.policy.decision import Value
 from securegw.policy.facts import DIRECTIONS, Facts
 from securegw.policy.findings import Pattern
@@ -124,6 +125,15 @@ class Rules:
     def digest(self) -> str:
         """SHA-256 of the text: names the document in the audit trail, whatever node reads it."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
+    def refuses_at_door(self) -> bool:
+        """Whether a rule refuses incoming mail, and that can be told before it is looked into."""
+        refusing = (
+            "incoming" in rule.ways and any(aspect == "refuse" and value is not False for aspect, value in rule.says)
+            for rule in self.rules
+        )
+        return self.asks.get("incoming", frozenset()).isdisjoint(CONTENT) and any(refusing)
 
     def holding(self, facts: Facts, asked: frozenset[str]) -> Iterator[tuple[Rule, bool]]:
         """The rules that hold, in order; False beside one of which it cannot be known now."""

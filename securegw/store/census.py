@@ -10,7 +10,7 @@ from collections import Counter
 import attrs
 from sqlalchemy import Connection, bindparam, func, select
 
-from securegw.store import desk, schema
+from securegw.store import desk, quarantine, schema
 from securegw.store.items import Counts
 
 LATELY = 600.0
@@ -62,11 +62,12 @@ _DELIVERED = select(func.max(_LATEST.c.time)).where(_LATEST.c.kind == "delivered
 
 @attrs.frozen(kw_only=True)
 class Census:
-    """The queue in numbers; when the oldest mails of each kind came, which destination most mails wait for, whose
-    certificate ends first, and when ours ends; of each authority of ours from when until when its revocation list is;
-    failed tries lately; the last delivery among the latest events."""
+    """The queue in numbers, and how many mails of it are in quarantine; when the oldest mails of each kind came, which
+    destination most mails wait for, whose certificate ends first, and when ours ends; of each authority of ours from
+    when until when its revocation list is; failed tries lately; the last delivery among the latest events."""
 
     counts: Counts
+    quarantined: int = 0
     untreated: float | None = None
     undelivered: float | None = None
     destination: str = ""
@@ -85,6 +86,7 @@ def take(conn: Connection, now: float) -> Census:
     ending = conn.execute(_ENDING).one_or_none()
     return Census(
         counts=desk.counts(conn),
+        quarantined=quarantine.count(conn),
         untreated=oldest.get("accepted"),
         undelivered=oldest.get("ready"),
         destination=destination,

@@ -14,13 +14,13 @@ from typing import Any
 import attrs
 from sqlalchemy import Connection, bindparam, delete, exists, func, select
 
-from securegw.store import schema
+from securegw.store import schema_rules
 from securegw.store.batch import Batch
 from securegw.store.schema import TENANT
 
 COMMON = 3  # mails that have a mark, from which on it is nobody's
 
-_passage, _reading = schema.passage, schema.reading
+_passage, _reading = schema_rules.passage, schema_rules.reading
 _MARKS: Any = bindparam("marks", expanding=True)
 _SEVERAL = (
     select(_passage.c.mark)

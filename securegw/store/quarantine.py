@@ -12,7 +12,7 @@ from typing import Any, Literal
 import attrs
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from securegw.store import events, queue, schema
+from securegw.store import events, queue, schema, schema_rules
 from securegw.store.items import Item
 from securegw.store.rows import insert_into
 from securegw.store.schema import TENANT
@@ -22,7 +22,7 @@ Fate = Literal["released", "returned"]
 FATE = "quarantine"  # where in ``source`` the fate of a mail stands
 _TOLD_AT = "quarantine-told"
 
-_row, _item, _setting = schema.quarantine, schema.item, schema.setting
+_row, _item, _setting = schema_rules.quarantine, schema.item, schema.setting
 _IDS: Any = bindparam("ids", expanding=True)
 _KEPT = _row.join(_item, (_row.c.item == _item.c.id) & (_row.c.tenant == _item.c.tenant) & (_item.c.state == "held"))
 _TOLD = update(_row).where(_row.c.tenant == bindparam("whose"), _row.c.item.in_(_IDS)).values(told=True)

@@ -288,36 +288,6 @@ opened = Table(
     Column("time", Double, nullable=False, index=True),
 )
 
-passage = Table(
-    "passage",
-    metadata,
-    _tenant(primary_key=True),
-    Column("mark", BigInteger, primary_key=True, autoincrement=False),
-    Column("source", BigInteger, primary_key=True, autoincrement=False),
-    Column("time", Double, nullable=False, index=True),
-)
-
-reading = Table(
-    "reading",
-    metadata,
-    _tenant(primary_key=True),
-    Column("reader", BigInteger, primary_key=True, autoincrement=False),
-    Column("source", BigInteger, primary_key=True, autoincrement=False),
-    Column("time", Double, nullable=False, index=True),
-)
-
-# Held mails that a rule keeps; like the queue without foreign keys, for it is written in the same statements' commit.
-quarantine = Table(
-    "quarantine",
-    metadata,
-    Column("item", String(16), primary_key=True),
-    Column("tenant", Integer, nullable=False),
-    _time("time"),
-    Column("rule", Text, nullable=False),
-    Column("told", Boolean, nullable=False),
-    Index(None, "tenant", "time"),
-)
-
 revocation = Table(
     "revocation",
     metadata,

@@ -6,40 +6,27 @@ Not that it arrives: but it is never lost either. It has left protected, or it w
 
 from __future__ import annotations
 
-import base64
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 import pytest
-from twisted.logger import formatEventAsClassicLogText, globalLogPublisher
+from twisted.logger import globalLogPublisher
 
 from securegw.crypto import carrier, cms_write, smime
 from securegw.flow import outgoing, protect
 from securegw.keys.keyring import Keyring, Usable
-from securegw.mail.errors import BadKey, Later, NotExamined, SealBroken, WorkerLost
+from securegw.mail.errors import NotExamined
 from securegw.policy import findings
 from securegw.policy.decision import Decision
-from securegw.store import desk, people
-from securegw.store.items import Chosen
-from securegw.store.troubles import StoreBusy
+from securegw.store import people
 from tests.support.faults import FaultyHands, let_fail
+from tests.support.in_clear import ERRORS, OTTO, Lines, Sent, check, clear_up, let_time_pass
 from tests.support.rules import load
 from tests.support.world import START, World, person
 
-CAROL, BOB, DAVE, OTTO = "carol@partner.test", "bob@outside.test", "dave@elsewhere.test", "otto@inside.test"
-
-ERRORS: dict[str, Callable[[], Exception]] = {
-    "temporary": lambda: Later(detail="x"),
-    "busy": StoreBusy,
-    "permanent": lambda: BadKey(detail="x"),
-    "sealed": lambda: SealBroken(detail="x"),
-    "unexpected": lambda: RuntimeError("x"),
-    "memory": MemoryError,
-    "worker": lambda: WorkerLost(detail="x"),
-}
+CAROL, BOB, DAVE = "carol@partner.test", "bob@outside.test", "dave@elsewhere.test"
 
 # What leaves must be protected in each of these: (recipients, subject).
 ROADS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -56,17 +43,6 @@ TWO, FOUR = ("temporary", "unexpected"), ("temporary", "permanent", "unexpected"
 KINDS = {road: FOUR if road == "mixed" else TWO for road in ROADS}
 
 _numbers = itertools.count()
-
-
-class Lines:
-    """Everything that is logged, as text with tracebacks."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def __call__(self, event: Any) -> None:
-        failure = event.get("log_failure")
-        self.text += f"{formatEventAsClassicLogText(event)}\n{failure.getTraceback() if failure else ''}\n{event!r}\n"
 
 
 @pytest.fixture
@@ -94,16 +70,6 @@ def ill(hands: FaultyHands) -> Iterator[World]:
     world.close()
 
 
-@attrs.frozen
-class Sent:
-    """One mail on its way: who sends it to whom, and the words that nobody may read."""
-
-    sender: str
-    recipients: tuple[str, ...]
-    secret: str
-    accepted: bool = True
-
-
 def hand_in(world: World, road: str) -> Sent:
     """Hand a mail in; the door may have to say no for now, and then its sender has it still."""
     number = next(_numbers)
@@ -115,51 +81,6 @@ def hand_in(world: World, road: str) -> Sent:
     except Exception:
         return attrs.evolve(sent, accepted=False)
     return sent
-
-
-def let_time_pass(world: World, hours: int = 2) -> None:
-    for _ in range(hours):
-        try:
-            world.later(3600)
-        except Exception as error:  # the regular look at the queue went wrong; the next one comes
-            assert not isinstance(error, AssertionError)
-
-
-def forms(secret: str) -> list[bytes]:
-    """As it could be seen: plain, in quoted-printable, in base64 at any of three offsets."""
-    plain = secret.encode()
-    coded = [base64.b64encode(b"\0" * shift + plain)[4:-4] for shift in range(3)]
-    return [plain, plain.replace(b" ", b"=20"), *coded]
-
-
-def outside(world: World, sent: Sent) -> bytes:
-    taken = [mail for mail in world.relay.taken if set(mail.recipients) - {OTTO}]
-    return b"\0".join(mail.raw for mail in taken)
-
-
-def check(world: World, sent: Sent, lines: Lines) -> None:
-    """Nowhere in clear, and nowhere lost."""
-    seen = outside(world, sent)
-    clear = re.sub(rb"=\r\n|\r\n", b"", seen)
-    for form in forms(sent.secret):
-        assert form not in seen and form not in clear
-        assert form.decode() not in lines.text
-    told = repr(world.read(lambda c: c.exec_driver_sql("SELECT * FROM event").all()))
-    told += repr([item.note for item in world.read(lambda c: desk.list_items(c))])
-    assert sent.secret not in told
-    waiting = {to.address for item in world.read(lambda c: desk.list_items(c)) for to in item.recipients}
-    for recipient in sent.recipients:
-        left = any(recipient in mail.recipients for mail in world.relay.taken)
-        notice = any(sent.sender in mail.recipients and recipient.encode() in mail.raw for mail in world.relay.taken)
-        assert left or recipient in waiting or notice or not sent.accepted
-    clear_up(world)
-
-
-def clear_up(world: World) -> None:
-    ids = tuple(item.id for item in world.read(lambda c: desk.list_items(c, limit=1000)))
-    if ids:
-        world.write(desk.delete_items, Chosen(ids))
-    world.relay.taken.clear()
 
 
 def steps(world: World, hands: FaultyHands, road: str, lines: Lines) -> int:

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from securegw.crypto import smime
-from securegw.flow.passages import MOST, Marks, in_a_row, own_text, texts
+from securegw.flow.passages import MOST, Marks, in_a_row, leaves_of, own_text, texts
 from securegw.mail.envelope import Source
 from securegw.store import keystore, passages
+from tests.support.files import with_file
 from tests.support.world import OUTSIDE, START, World
 
 ANN, OTTO, BOB, CAROL = "ann@inside.test", "otto@inside.test", "bob@outside.test", "carol@partner.test"
@@ -88,6 +89,34 @@ def test_who_has_read_nothing_costs_no_look_at_his_text(
     assert not is_sealed(world, PASSAGE, OTTO)
 
 
+def test_a_file_of_a_sealed_mail_that_is_attached_anew(world: World) -> None:
+    picture = random.Random(5).randbytes(5000)
+    raw = with_file("scan.jpg", picture, sender=BOB, recipient=ANN).replace(b"<file@inside", b"<p@outside")
+    world.hand_in(BOB, [ANN], raw, Source("portal", "192.0.2.9", tls="TLS", person=BOB))
+    for content, sealed in ((picture, True), (picture[:-1], False)):
+        new = with_file("other name.png", content, sender=ANN, recipient=BOB, kind="image/png")
+        world.hand_in(ANN, [BOB], new)
+        assert (b"secure-email.html" in world.sent_to(BOB)[-1].raw) is sealed
+
+
+def test_small_files_and_those_of_many_mails_are_anybodys(world: World) -> None:
+    logo, small = random.Random(6).randbytes(5000), random.Random(6).randbytes(500)
+    for number in range(4):
+        for content in (logo, small):
+            raw = with_file("logo.png", content, sender=BOB, recipient=ANN).replace(b"<file@", b"<f%d@" % number)
+            world.hand_in(BOB, [ANN], raw, Source("portal", "192.0.2.9", tls="TLS", person=BOB))
+    for content in (logo, small):
+        world.hand_in(ANN, [BOB], with_file("logo.png", content, sender=ANN, recipient=BOB))
+        assert b"secure-email.html" not in world.sent_to(BOB)[-1].raw
+
+
+def test_a_large_mail_is_looked_at_too(world: World, deliver: Deliver) -> None:
+    deliver()
+    raw = with_file("large.bin", b"x" * (2 << 20), sender=ANN, recipient=BOB)
+    world.hand_in(ANN, [BOB], raw.replace(b"see the file", PASSAGE.encode()))
+    assert b"secure-email.html" in world.sent_to(BOB)[-1].raw
+
+
 def test_what_many_mails_have_tells_nothing(world: World, deliver: Deliver) -> None:
     """A disclaimer of a partner comes with each of his mails."""
     for number in range(4):
@@ -156,10 +185,10 @@ def test_every_copy_of_twenty_words_shares_marks_that_are_far_enough_apart() -> 
 
 
 def test_texts_of_odd_mails() -> None:
-    assert texts(b"Subject: x\r\n\r\nhello") == "hello"
-    assert texts(b"") == ""
+    assert texts(leaves_of(b"Subject: x\r\n\r\nhello")) == "hello"
+    assert texts(leaves_of(b"")) == ""
     deep = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n" * 60
-    assert texts(deep) == ""
+    assert texts(leaves_of(deep)) == ""
     assert own_text("a\nAm 1. Mai schrieb Ann:\nb") == "a\n"
     assert own_text("a\nVon: Ann\nGesendet: heute\nb") == "a\n"
 

@@ -12,7 +12,8 @@ from securegw.crypto.choice import Choice
 from securegw.flow import contents
 from securegw.mail import mime
 from securegw.mail.bodies import bodies
-from securegw.mail.errors import WorkerLost
+from securegw.mail.envelope import Source
+from securegw.mail.errors import Refused, WorkerLost
 from securegw.store import desk, events, keystore, people
 from tests.support.rules import load
 from tests.support.world import OUTSIDE, START, World, person
@@ -223,17 +224,46 @@ def test_r12_inbound_must_be_signed_or_encrypted(world: World) -> None:
     load(world, PROTECTED)
     carol = person(CAROL)
     world.trust(carol.root)
-    world.hand_in(CAROL, [ANN], MAIL, OUTSIDE)
+    with pytest.raises(Refused, match="Please sign or encrypt") as refused:
+        world.hand_in(CAROL, [ANN], MAIL, OUTSIDE)
+    assert (refused.value.code, refused.value.status) == (550, "5.7.1")
+    assert world.relay.taken == []  # whoever is named in a forged mail hears nothing of it
+    world.hand_in(CAROL, [ANN], carol.sign(MAIL).replace(b"nine", b"ten!"), OUTSIDE)
     assert world.sent_to(ANN) == []
     [notice] = world.sent_to(CAROL)
     assert b"Please sign or encrypt." in notice.raw and b"5.7.1" in notice.raw
-    world.hand_in(CAROL, [ANN], carol.sign(MAIL).replace(b"nine", b"ten!"), OUTSIDE)
-    assert world.sent_to(ANN) == []
     world.hand_in(CAROL, [ANN], carol.sign(MAIL), OUTSIDE)
     world.hand_in(BOB, [ANN], MAIL.replace(b"carol@partner", b"bob@outside"), OUTSIDE)
     assert len(world.sent_to(ANN)) == 2
     world.hand_in(CAROL, [ANN], smime.encrypt(MAIL, [carol.certificate]), OUTSIDE)
     assert len(world.sent_to(ANN)) == 3  # that it cannot be opened here is nothing that the outside is told
+
+
+def test_r12_one_recipient_of_several_is_refused_by_a_notice(world: World) -> None:
+    load(world, PROTECTED.replace('sender = "@partner.test"', f'recipient = "{ANN}"'))
+    world.hand_in(CAROL, [ANN, "otto@inside.test"], MAIL, OUTSIDE)
+    assert world.sent_to(ANN) == []
+    assert len(world.sent_to("otto@inside.test")) == len(world.sent_to(CAROL)) == 1
+
+
+def test_r12_a_rule_that_asks_what_is_in_a_mail_is_asked_on_its_journey(world: World) -> None:
+    exempt = PROTECTED.replace('refuse =', 'unless = { pattern = "p" }\nrefuse =')
+    load(world, exempt, '[patterns]\np = "at nine"\n')
+    world.hand_in(CAROL, [ANN], MAIL, OUTSIDE)
+    world.hand_in(CAROL, [ANN], MAIL.replace(b"nine", b"ten"), OUTSIDE)
+    assert len(world.sent_to(ANN)) == len(world.sent_to(CAROL)) == 1
+
+
+def test_r12_an_answer_from_the_portal_was_sealed(world: World) -> None:
+    load(world, PROTECTED)
+    world.hand_in(CAROL, [ANN], MAIL, Source("portal", "192.0.2.9", tls="TLS", person=CAROL))
+    assert len(world.sent_to(ANN)) == 1
+
+
+def test_r12_our_own_people_are_not_asked(world: World) -> None:
+    load(world, PROTECTED.replace('sender = "@partner.test", ', ""))
+    world.send("otto@inside.test", ANN)
+    assert len(world.sent_to(ANN)) == 1
 
 
 def test_r8_a_good_signature_is_stripped_by_rule_and_a_bad_one_stays(world: World) -> None:

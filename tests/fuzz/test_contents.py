@@ -11,8 +11,8 @@ from hypothesis import strategies as st  # noqa: E402
 
 from securegw.crypto.seal import MasterKey  # noqa: E402
 from securegw.flow.cleaning import disarm  # noqa: E402
-from securegw.flow.contents import cited, look_inside, skim  # noqa: E402
 from securegw.flow.dressing import without_signature  # noqa: E402
+from securegw.flow.inside import cited, look_inside, skim  # noqa: E402
 from securegw.flow.proofs import Proofs  # noqa: E402
 from securegw.flow.reprocess import attached, openable  # noqa: E402
 from securegw.mail.insertion import Insertion, insert, rewrite  # noqa: E402

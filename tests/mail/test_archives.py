@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+import zipfile
 import zlib
 
 import pytest
@@ -117,3 +119,24 @@ def test_other_archives_are_known_and_not_opened(name: str, content: bytes) -> N
 
 def test_an_empty_one() -> None:
     assert read(zipped({})) == []
+
+
+def test_threat_5_5_28_names_are_names_and_never_places() -> None:
+    """A path upwards, a link, the same name twice, a line break in a name: all of them are read and nothing is made."""
+    files = read(zipped({"../../etc/passwd": "a", "/root/x": "b", "name\nwith a line": "c"}))
+    assert [file.content for file in files] == [b"a", b"b", b"c"]
+    twice = zipped({"same.txt": "first", "sane.txt": "other"}).replace(b"sane.txt", b"same.txt")
+    assert [file.content for file in read(twice)] == [b"first", b"other"]
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as file:
+        file.writestr(link, "/etc/passwd")
+    assert read(whole.getvalue()) == [File("link", b"/etc/passwd")]
+
+
+def test_threat_5_5_28_a_name_in_the_list_and_another_at_the_file() -> None:
+    """Two readers would see two names: it is not read."""
+    whole = zipped({"harmless.txt": "text"})
+    other = whole.replace(b"harmless.txt", b"harmful!.exe", 1)
+    assert read(other) == [File("harmless.txt", None)]

@@ -182,12 +182,16 @@ class World:
         self.database = Database("sqlite://", inline=True)
         self.database.migrate()
         self._furnish_store()
+        self.workers = workers or InlineWorkers()
+        self._build()
+
+    def _build(self) -> None:
         settings = config.read(gateway.Settings, SETTINGS, str(self.folder / "securegw.toml"))
         self.house = gateway.furnish(
             settings,
             self.clock,
             database=self.database,
-            workers=workers or InlineWorkers(),
+            workers=self.workers,
             master=self.master,
             relay=self.relay,
             ways=Ways("gw.inside.test", self.resolver, self.master),
@@ -201,6 +205,11 @@ class World:
     def close(self) -> None:
         self.wait(gateway.close_rooms(self.house))
         shutil.rmtree(self.folder)
+
+    def crash(self) -> None:
+        """Everything in memory is lost; new rooms around the same store, once the dead session's time is over."""
+        self.clock.advance(60)
+        self._build()
 
     def _furnish_store(self) -> None:
         self.write(domains.add_domain, domains.Domain(name="inside.test", route="[mail.inside.test]:25", tls="may"))
