@@ -98,7 +98,7 @@ def _ldap(house: House, reactor: Any, *, ours: bool, implicit_tls: bool = False)
 def _portal(house: House, reactor: Any) -> Any:
     own = house.settings.portal
     site = portal_site(house.webmail, house.accounts, house.texts, own, reactor, house.revocations)
-    return PageSessions(_server_tls(own.certificate, own.key), site)
+    return _behind(own.proxies, PageSessions(_server_tls(own.certificate, own.key), site), reactor, "portal")
 
 
 def _lists(house: House, reactor: Any) -> Any:
@@ -116,10 +116,10 @@ def _pop3(house: House, reactor: Any, *, implicit_tls: bool = False) -> Any:
 
 def _monitoring(house: House, reactor: Any) -> Any:
     own = house.settings.monitoring
-    site = MonitoringSite(own, lambda: house.health.table, reactor)
-    if own.certificate is None or own.key is None:
-        return site
-    return PageSessions(_server_tls(own.certificate, own.key), site)
+    site: Any = MonitoringSite(own, lambda: house.health.table, reactor)
+    if own.certificate is not None and own.key is not None:
+        site = PageSessions(_server_tls(own.certificate, own.key), site)
+    return _behind(own.proxies, site, reactor, "metrics")
 
 
 def _nrpe(house: House, reactor: Any) -> Any:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from securegw import config
-from securegw.config import setting
+from securegw.config import Network, setting
 
 
 @attrs.frozen
@@ -29,6 +29,11 @@ class PortalSettings:
     listen: tuple[str, ...] = setting(
         config.list_of(config.endpoint), default=("tcp:443",),
         help="Where the site listens (Twisted endpoints, TLS is added).",
+    )
+    proxies: tuple[Network, ...] = setting(
+        config.list_of(config.network),
+        default=(),
+        help="Load balancers: they begin every connection with a PROXY header (version 1 or 2).",
     )
     extra_urls: tuple[str, ...] = setting(
         config.list_of(config.url), default=(), help="Former addresses of the site: letters that name them still open."

@@ -100,6 +100,7 @@ class _Introduction(protocol.Protocol):
         if made is None:
             self.transport.abortConnection()
             return
+        self.transport.getPeer = lambda: address  # which is what web pages ask
         self.transport.protocol = made
         with held(self.transport):
             made.makeConnection(self.transport)

@@ -44,6 +44,11 @@ class MonitoringSettings:
     networks: tuple[Network, ...] = setting(
         config.list_of(config.network), default=list(LOOPBACK), help="Who may ask; others are cut off."
     )
+    proxies: tuple[Network, ...] = setting(
+        config.list_of(config.network),
+        default=[],
+        help="Load balancers: they begin every connection with a PROXY header (version 1 or 2).",
+    )
     certificate: Path | None = setting(
         config.path, default=None, help="Certificate with its chain, in PEM; without it the pages go in clear."
     )

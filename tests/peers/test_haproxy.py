@@ -27,7 +27,7 @@ from tests.support.sink import Sink, sink
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 OURS = "127.0.0.1"
 BOX = "archive@inside.test"
-DOORS = ("pop3", "ldap", "nrpe")
+DOORS = ("pop3", "ldap", "nrpe", "monitoring")
 PROXY_LINE = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 25\r\n"
 
 versions = pytest.mark.parametrize("version", [1, 2])
@@ -71,13 +71,14 @@ def line(everything: Line) -> Line:
     return everything
 
 
-def doors(pop3: int, ldap: int, nrpe: int) -> dict[str, dict[str, object]]:
+def doors(pop3: int, ldap: int, nrpe: int, monitoring: int) -> dict[str, dict[str, object]]:
     """Doors behind the balancer: NRPE for the world except the balancer."""
     tls, behind = {"certificate": "tls.pem", "key": "tls.key"}, {"proxies": [BALANCER]}
     return {
         "pop3": {**tls, **behind, "listen_tls": [f"tcp:{pop3}:interface=127.0.0.1"]},
         "ldap": {**behind, "inside": [f"tcp:{ldap}:interface=127.0.0.1"], "networks": [OURS]},
         "nrpe": {**tls, **behind, "listen": [f"tcp:{nrpe}:interface=127.0.0.1"], "networks": [OURS]},
+        "monitoring": {**tls, **behind, "listen": [f"tcp:{monitoring}:interface=127.0.0.1"], "networks": [OURS]},
     }
 
 
@@ -244,8 +245,19 @@ def test_checks_are_answered_for_named_networks_behind_the_balancer(line: Line) 
         assert asking.recv(65536)
 
 
+def test_web_pages_are_for_named_networks_behind_the_balancer(line: Line) -> None:
+    context, question = ssl._create_unverified_context(), b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with context.wrap_socket(through(line, "monitoring", OURS)) as asking:
+        asking.sendall(question)
+        assert asking.recv(65536).startswith(b"HTTP/1.1 ")
+    with pytest.raises(OSError), context.wrap_socket(through(line, "monitoring", STRANGER)) as asking:
+        asking.sendall(question)
+        assert asking.recv(65536)
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_without_a_header_the_balancer_is_told_nothing(line: Line, door: str) -> None:
-    listens = {"pop3": line.gateway.settings().pop3.listen_tls, "ldap": line.gateway.settings().ldap.inside}
-    [listen] = listens.get(door, line.gateway.settings().nrpe.listen)
+    own = line.gateway.settings()
+    listens = {"pop3": own.pop3.listen_tls, "ldap": own.ldap.inside, "nrpe": own.nrpe.listen}
+    [listen] = listens.get(door, own.monitoring.listen)
     assert talk(int(listen.split(":")[1]), BALANCER, b"hello\r\n") == b""

@@ -10,6 +10,7 @@ import mailbox
 import poplib
 import re
 import shutil
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -290,6 +291,14 @@ def test_a_tls_session_is_resumed(archive: Archive) -> None:
     again, known = meet(None)
     assert not again
     assert meet(known)[0]
+
+
+def test_a_sender_who_asks_is_told_that_his_mail_lies_there(archive: Archive) -> None:
+    with smtplib.SMTP("127.0.0.1", archive.gateway.smtp_port, timeout=30) as session:
+        session.sendmail(ANN, BOX, b"Subject: x\r\n\r\ntext\r\n", ["RET=HDRS", "ENVID=E1"], ["NOTIFY=SUCCESS"])
+    [notice] = archive.inside.wait(lambda mails: any(ANN in mail.recipients for mail in mails))
+    assert b"\r\nAction: delivered\r\nStatus: 2.0.0\r\n" in notice.raw
+    assert b"\r\nOriginal-Envelope-Id: E1\r\n" in notice.raw
 
 
 def test_no_password_without_tls(archive: Archive) -> None:

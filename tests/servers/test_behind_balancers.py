@@ -15,8 +15,10 @@ from securegw import wire
 from securegw.servers import behind_balancers
 from securegw.servers.behind_balancers import SECONDS, BehindBalancers
 from securegw.servers.ldap import LdapFactory
+from securegw.servers.metrics import MonitoringSettings, MonitoringSite
 from securegw.servers.nrpe import NrpeFactory, NrpeSettings
 from securegw.servers.pop3 import Pop3Factory, Pop3Settings
+from tests.portal.browser import Browser
 from tests.servers.test_proxy_header import FOUR, SIX, v2
 from tests.support.ldap_door import LdapDoor
 from tests.support.nrpe_door import TABLE, query, read_response
@@ -184,6 +186,20 @@ def test_nrpe_answers_clients_of_the_named_networks_only(clock: Clock) -> None:
     assert read_response(named.send(FROM_CLIENT + question)) == ANSWER
     assert stranger.send(FROM_CLIENT.replace(b"198.51.100.7", b"203.0.113.9") + question) == b""
     assert stranger.closed
+
+
+def test_web_pages_see_the_client(world: World) -> None:
+    own = MonitoringSettings(networks=(ip_network("198.51.100.0/24"),))
+    proxies = (ip_network("192.0.2.5/32"),)
+    door = BehindBalancers(MonitoringSite(own, lambda: TABLE, world.clock), proxies, world.clock, "metrics")
+    question = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert b"HTTP/1.1 503" in Line(door).send(FROM_CLIENT + question)  # TABLE has a critical check
+    stranger = Line(door)
+    assert stranger.send(FROM_CLIENT.replace(b"198.51.100.7", b"203.0.113.9") + question) == b""
+    assert stranger.closed
+    portal = Line(BehindBalancers(Browser(world).site, proxies, world.clock, "portal"))
+    portal.send(FROM_CLIENT)
+    assert portal.transport.protocol.network == "198.51.100.7"
 
 
 def test_what_came_with_the_header_is_read_before_what_comes_next(line: Callable[..., Line]) -> None:
