@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 UNKNOWN = 3
 FROM_OUTSIDE = (
-    "queue", "oldest", "untreated", "parked", "deferred", "space", "database", "tls", "keys", "logins", "delivery",
+    "queue", "oldest", "untreated", "parked", "deferred", "space", "database", "tls", "keys", "revocation", "logins",
+    "delivery",
 )  # fmt: skip
 EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where it listens, not we
 

@@ -23,6 +23,7 @@ from securegw.config import Network
 from securegw.flow.claims import POLL, RENEW
 from securegw.flow.connector import BadConnector
 from securegw.gateway.limits import tell_limits
+from securegw.gateway.memory import give_back
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.gateway.watching import Watching
@@ -45,6 +46,7 @@ from securegw.tls_session import PageSessions
 log = txaio.make_logger()
 
 CLEANING = 600.0
+GIVING_BACK = 3600.0  # not more often: while it is done, whoever needs memory waits some milliseconds
 QUARANTINE = 60.0
 DISMISSIBLE = (BehindBalancers, SmtpFactory, LdapFactory, Pop3Factory)
 TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threads that write and seal
@@ -197,6 +199,7 @@ class Doors(Service):
             self._every(LOOK, house.published.look)
         self._every(CLEANING, house.retention.tick)
         self._every(CLEANING, house.revocations.tick)
+        self._every(GIVING_BACK, lambda: _give_back(house))
         self._every(QUARANTINE, house.quarantine.tick)
         self._every(self.settings.health.every, partial(_check_health, house))
         _tune()
@@ -267,6 +270,10 @@ async def _look(house: House) -> None:
 
 async def _check_health(house: House) -> None:
     house.health.look()
+
+
+async def _give_back(house: House) -> None:
+    await house.workers.thread(give_back)
 
 
 async def _stop(port: IListeningPort) -> None:

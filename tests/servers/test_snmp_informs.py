@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 from twisted.internet.task import Clock
 
 from securegw.health import Check, State
@@ -283,3 +286,21 @@ def test_without_a_secret_nobody_waits(tmp_path: Path) -> None:
     place = Place(tmp_path, informs=(HERE,), trap_user="nobody")
     place.snmp.changed(FEW, MANY)
     assert place.told == [] and pending(place.timer) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=some.binary(max_size=300), cut=some.integers(0, 200), bit=some.integers(0, 7), user=some.booleans())
+def test_whatever_comes_back_acknowledges_nothing_by_chance(data: bytes, cut: int, bit: int, user: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), informs=(HERE,), trap_user="nagios" if user else None)
+        manager = Manager(place)
+        if user:
+            place.snmp.changed(FEW, MANY)
+            manager.take_all()
+        place.snmp.changed(MANY, FEW)
+        raw = bytearray(place.told[-1][0])
+        raw[cut % len(raw)] ^= 1 << bit
+        for answer in (data, bytes(raw), bytes(raw[:cut])):
+            place.snmp.hear(answer, HERE.address, HERE.port)
+        assert pending(place.timer) == 1
+        place.snmp.close()
