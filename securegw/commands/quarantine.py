@@ -153,7 +153,7 @@ def end_together(store: Store, word: str, items: list[Item]) -> None:
 def all_or_none(connection: Connection, word: str, ids: tuple[str, ...], now: float) -> None:
     """A step: the end of every one, or nothing if somebody else was quicker with one of them."""
     if word == "delete":
-        there = kept.which(connection, ids) == set(ids)
+        there = kept.which(connection, ids, lock=True) == set(ids)
         done = len(desk.delete_items(connection, Chosen(ids))) if there else 0
     else:
         done = kept.end(connection, kept.Verdict(ids, "released" if word == "release" else "returned", now))

@@ -144,7 +144,7 @@ class Passages:
         """Whether somebody writes what he has read in a mail that was opened."""
         if not self.wanted or not sender or not await self._has_read(sender):
             return False
-        work = self.workers.thread if len(raw) <= INLINE else self.workers.process
+        work = self.workers.thread if len(raw) <= INLINE else self.workers.own_process
         written = await work(self.marks.of_written, raw)
         reader, marks = self.marks.of_name("reader", sender), written.all
         if not marks:

@@ -169,7 +169,8 @@ class Quarantine:
         if not (news.mails or news.certificates) or news.since <= now < news.since + self.settings.every:
             return
         shown = [await self._show(*each) for each in news.mails[:SHOWN]]
-        mails = [await self._written(address, news, shown) for address in map(parse_path, self.settings.notify)]
+        addresses = [parse_path(address, utf8=True) for address in self.settings.notify]
+        mails = [await self._written(address, news, shown) for address in addresses]
         digest = kept.Digest(
             ids=tuple(item.id for _, item in news.mails),
             entries=tuple(mail.entry for mail in mails),
@@ -229,7 +230,7 @@ def _news(conn: Connection) -> News:
 
 def end_expired(conn: Connection, items: Sequence[Item], now: float, afterwards: str) -> int:
     """Give back or delete what nobody has decided about; what was decided meanwhile is left alone."""
-    there = kept.which(conn, [item.id for item in items])
+    there = kept.which(conn, [item.id for item in items], lock=True)
     ids = tuple(item.id for item in items if item.id in there)
     if afterwards == "return":
         kept.end(conn, kept.Verdict(ids, "returned", now))

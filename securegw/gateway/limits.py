@@ -27,6 +27,7 @@ LIMITS = (
     "smtp.session_time",
     "delivery.life",
     "delivery.first_retry",
+    "quarantine.every",
     "workers.seconds",
     "workers.memory",
     "portal.open_limit",

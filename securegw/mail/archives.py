@@ -106,7 +106,7 @@ def members(name: str, content: bytes, allowance: Allowance) -> Iterator[File]:
             if allowance.members < 0:
                 yield File(name, None, listed=False)
                 return
-            if not info.is_dir():
+            if not info.filename.endswith("/"):
                 yield File(info.filename, _content(opened, info, allowance))
 
 

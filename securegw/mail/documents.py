@@ -44,6 +44,7 @@ _TEXT_NAMES = (
 _RTF_WORD = re.compile(
     r"\\'([0-9a-fA-F]{2})|\\u(-?\d{1,6}) ?\??|\\(par|line|tab|cell|row)\b ?|\\[a-zA-Z]{1,32}-?\d{0,10} ?|[{}\r\n]"
 )
+_BEGINNINGS = (b"{\\rtf", _OLE, b"\xff\xfe", b"\xfe\xff")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
@@ -108,7 +109,8 @@ def is_document(content: bytes) -> bool:
 
 def has_text(content: bytes) -> bool:
     """Whether this is no plain text, whatever it is called, and yet may have one."""
-    return archives.is_zip(content) or b"%PDF-" in content[:1024] or content.startswith((b"{\\rtf", _OLE))
+    begins = archives.is_zip(content) or content.startswith(_BEGINNINGS) or b"%PDF-" in content[:1024]
+    return begins or _is_wide(content)
 
 
 def _reader(name: str, content: bytes, allowance: Allowance) -> Callable[[bytes], Text]:
@@ -237,6 +239,8 @@ def _plain(name: str, content: bytes) -> Text:
     some = content[: 4 * TEXT_MOST]
     if some.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = some.decode("utf-16", "replace")
+    elif _is_wide(some):
+        text = some.decode("utf-16-be" if some[0] == 0 else "utf-16-le", "replace")
     else:
         try:
             text = some.decode("utf-8-sig")
@@ -247,3 +251,9 @@ def _plain(name: str, content: bytes) -> Text:
     if _CONTROL.search(text, 0, 10_000) and not name.lower().endswith(_TEXT_NAMES):
         return Text()
     return Text(text[:TEXT_MOST], len(content) <= len(some) and len(text) <= TEXT_MOST)
+
+
+def _is_wide(content: bytes) -> bool:
+    """Whether it looks like UTF-16 that does not say so: a zero beside each of the first letters."""
+    some = content[:64]
+    return len(some) >= 8 and any(not any(some[at::2]) and 0 not in some[1 - at :: 2] for at in (0, 1))

@@ -76,7 +76,8 @@ def _collect(facts: Facts, rules: Rules, asked: Asked) -> _Verdict:
 
 def _holds_in_doubt(rule: Rule, facts: Facts) -> bool:
     """A file that cannot be read counts as holding what a strict rule looks for; quarantine is made for any doubt."""
-    return rule.is_strict and ((facts.examined and bool(facts.unreadable or facts.unlisted)) or rule.quarantines)
+    closed = facts.examined and bool(facts.unreadable or facts.unlisted)
+    return rule.is_strict and not rule.asks.isdisjoint(CONTENT) and (closed or rule.quarantines)
 
 
 def _complete(rulings: dict[str, Ruling], facts: Facts) -> dict[str, Ruling]:

@@ -95,10 +95,10 @@ def get(conn: Connection, item: str, tenant: int = TENANT) -> tuple[Kept, Item] 
     return None if row is None else _read(row)
 
 
-def which(conn: Connection, ids: Iterable[str], tenant: int = TENANT) -> set[str]:
-    """Those of these items that are in quarantine."""
+def which(conn: Connection, ids: Iterable[str], tenant: int = TENANT, *, lock: bool = False) -> set[str]:
+    """Those of these items that are in quarantine; ``lock``: and that nobody else ends before this transaction does."""
     query = select(_row.c.item).where(_row.c.tenant == tenant, _row.c.item.in_(list(ids)))
-    return set(conn.scalars(query))
+    return set(conn.scalars(query.with_for_update() if lock else query))
 
 
 def count(conn: Connection, tenant: int | None = None) -> int:

@@ -40,7 +40,7 @@ def deliver(world: World) -> Deliver:
             f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
         ).encode()
         key = world.read(keystore.with_private, to)[0].der
-        world.hand_in(CAROL, [to], smime.encrypt(raw, [key], gcm=False), OUTSIDE)
+        world.hand_in(CAROL, [to], smime.encrypt(raw, [key]), OUTSIDE)
 
     return go
 

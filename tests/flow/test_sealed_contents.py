@@ -33,7 +33,7 @@ def ready(world: World) -> World:
 
 
 def sealed(world: World, raw: bytes = RAW) -> bytes:
-    return smime.encrypt(raw, [world.read(keystore.with_private, ANN)[0].der], gcm=False)
+    return smime.encrypt(raw, [world.read(keystore.with_private, ANN)[0].der])
 
 
 def kept(world: World) -> list[str]:

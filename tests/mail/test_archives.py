@@ -140,3 +140,14 @@ def test_threat_5_5_28_a_name_in_the_list_and_another_at_the_file() -> None:
     whole = zipped({"harmless.txt": "text"})
     other = whole.replace(b"harmless.txt", b"harmful!.exe", 1)
     assert read(other) == [File("harmless.txt", None)]
+
+
+def test_a_member_without_a_name() -> None:
+    """Found by bending files: the library asks for the last letter of a name."""
+    whole = zipped({"x": "text"})
+    at = whole.find(b"PK\x01\x02")
+    nameless = whole[:at] + whole[at : at + 28] + b"\0\0" + whole[at + 30 : at + 46] + whole[at + 47 :]
+    end = nameless.find(b"PK\x05\x06")
+    nameless = nameless[: end + 12] + (45 + 1).to_bytes(4, "little") + nameless[end + 16 :]
+    assert [file.content for file in read(nameless)] in ([None], [b"text"])
+    assert names(nameless) in (frozenset({""}), frozenset())

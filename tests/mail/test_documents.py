@@ -33,6 +33,8 @@ def read(name: str, content: bytes) -> Text:
         ("a.csv", f"x;{WORDS};y\r\n".encode()),
         ("noname", f"x {WORDS} grüße".encode()),
         ("a.txt", WORDS.encode("utf-16")),
+        ("a.dat", WORDS.encode("utf-16-le")),
+        ("a.dat", WORDS.encode("utf-16-be")),
         ("a.txt", f"grüße {WORDS}".encode("latin-1")),
     ],
 )

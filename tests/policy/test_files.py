@@ -56,7 +56,8 @@ def test_s19_a_pattern_in_a_file(name: str, content: bytes) -> None:
 
 
 def test_s19_a_document_that_calls_itself_text() -> None:
-    assert look("a.txt", zipped({"b.txt": WORDS}), "text/plain").found == {"p"}
+    for content in (zipped({"b.txt": WORDS}), WORDS.encode("utf-16"), WORDS.encode("utf-16-le"), docx(WORDS)):
+        assert look("a.txt", content, "text/plain").found == {"p"}
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
@@ -183,6 +184,11 @@ def test_unreadable_is_a_condition_of_its_own() -> None:
     assert decide(CLOSED, rules).quarantined
     assert decide(facts(), rules).outcome == "send"
     assert decide(facts(examined=False), rules).quarantined
+
+
+def test_a_method_that_is_not_known_now_is_no_doubt_about_files() -> None:
+    text = '[[rule]]\nname = "r"\nwhen = { usable = "smime" }\nquarantine = "look"\nencrypt = "must"\n'
+    assert decide(facts(usable=None), read_rules(text)).outcome == "wait"
 
 
 def test_an_archive_that_tells_nothing_may_hold_any_file() -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from securegw.store import census, desk, events, quarantine, queue, settings
+from securegw.ids import new_id
+from securegw.store import census, desk, events, quarantine, settings
 from securegw.store.database import Database
 from securegw.store.items import Chosen
 from securegw.store.quarantine import Digest, Kept, Verdict
@@ -22,7 +23,7 @@ def ids(database: Database, **asked: Any) -> list[str]:
 
 
 def digest(*kept: str, at: float = NOW, every: float = 60.0) -> Digest:
-    return Digest(kept, (entry(id=queue.new_id(), kind="ready"),), events.Event(time=at, kind="told"), every)
+    return Digest(kept, (entry(id=new_id(), kind="ready"),), events.Event(time=at, kind="told"), every)
 
 
 def test_listed_in_pages_by_age_and_by_who_was_told(database: Database) -> None:
