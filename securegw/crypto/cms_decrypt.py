@@ -52,6 +52,8 @@ def _read(data: bytes) -> tuple[ber.Element, Sealed]:
     _version, *fields = content.parts(3)
     if fields[0].tag == 0xA0:  # OriginatorInfo: certificates that nobody needs here
         fields = fields[1:]
+    if len(fields) < 2:
+        raise NotExamined(detail="CMS: no encrypted content")
     recipients, encrypted, *others = fields
     _content_type, cipher, text = encrypted.expect(der.SEQUENCE).parts(3, 3)
     if text.tag not in (0x80, 0xA0):

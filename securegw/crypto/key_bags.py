@@ -18,10 +18,12 @@ MOST = 100
 
 
 def keys_in(data: bytes, password: str | None) -> Iterator[object]:
-    """Each private key that lies in the file by itself, as the library reads it; raises BadKey if one stays closed."""
+    """Each private key that lies in the file by itself, if there are several; raises BadKey if one stays closed."""
     try:
         bags = list(_bags(data))
     except NotExamined:
+        return
+    if len(bags) < 2:  # the library has read it already
         return
     for kind, value in bags:
         secret = (password or "").encode() if kind == SHROUDED_BAG else None

@@ -108,7 +108,8 @@ def _content(raw: bytes, plan: Plan, signed: dict[tuple[Edits, Signing | None], 
 def _sign(raw: bytes, plan: Plan) -> bytes:
     if plan.signing is None:
         return raw
-    return smime.sign(raw, plan.signing.key, plan.signing.certificate, plan.signing.chain, plan.at)
+    by = plan.signing
+    return smime.sign(raw, by.key, by.certificate, by.chain, plan.at, form=by.form, scheme=by.scheme)
 
 
 def edit(raw: bytes, edits: Edits) -> bytes:

@@ -106,7 +106,7 @@ def furnish(
     now: Callable[[], float] = reactor.seconds
     own = settings.gateway
     texts = Texts()
-    keyring = Keyring(database, workers, master, now)
+    keyring = Keyring(settings.keys, database, workers, master, now)
     issuer = Issuer(settings.keys, database, workers, master, now)
     revocations = Revocations(settings.keys, database, workers, master, now)
     accounts = Accounts(database, master, workers, now, cost)

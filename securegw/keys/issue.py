@@ -14,6 +14,7 @@ from twisted.internet.defer import DeferredLock
 
 from securegw.crypto import authority
 from securegw.crypto.certificate import found_by, read_certificate
+from securegw.crypto.smime import Form, Scheme
 from securegw.keys.settings import KeysSettings, list_url
 from securegw.keys.trust import NEVER
 from securegw.mail.errors import Later
@@ -35,11 +36,13 @@ AUTHORITY_YEARS = 20
 
 @attrs.frozen
 class Signing:
-    """What signing takes: a private key (PKCS #8 DER), its certificate and the chain up to the root (DER)."""
+    """What signing takes: a private key (PKCS #8 DER), its certificate and the chain up to the root (DER), and how."""
 
     key: bytes
     certificate: bytes
     chain: tuple[bytes, ...] = ()
+    form: Form = "detached"
+    scheme: Scheme = "pkcs1"
 
 
 def authority_row(master: MasterKey, name: str, now: float) -> keystore.Held:

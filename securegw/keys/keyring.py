@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from securegw.crypto.seal import MasterKey
+    from securegw.keys.settings import KeysSettings
     from securegw.mail.address import Address
     from securegw.store.database import Database
     from securegw.workers import Work
@@ -56,7 +57,10 @@ def _known(connection: Connection, address: str) -> tuple[bytes, ...]:
 class Keyring:
     """The keys of users and partners, as the rooms above ask for them."""
 
-    def __init__(self, database: Database, workers: Work, master: MasterKey, now: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: KeysSettings, database: Database, workers: Work, master: MasterKey, now: Callable[[], float]
+    ) -> None:
+        self.settings = settings
         self.database = database
         self.workers = workers
         self.master = master
@@ -145,7 +149,7 @@ class Keyring:
         if not read_certificate(row.der).may_encrypt:
             readers = [other for other in valid if read_certificate(other.der).may_encrypt]
             chain = (*(other.der for other in readers[:1]), *chain)
-        return Signing(self._private(row), row.der, chain)
+        return Signing(self._private(row), row.der, chain, self.settings.signature, self.settings.rsa_signature)
 
     def _private(self, row: keystore.Held) -> bytes:
         assert row.private is not None

@@ -6,6 +6,7 @@ import attrs
 
 from securegw import config
 from securegw.config import setting
+from securegw.crypto.smime import Form, Scheme
 
 
 @attrs.frozen
@@ -13,8 +14,18 @@ class KeysSettings:
     """The keys and certificates of your users, made by the internal authority."""
 
     kind: str = setting(
-        config.choice("rsa-2048", "rsa-3072", "rsa-4096", "p-256"), default="rsa-2048",
+        config.choice("rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521"), default="rsa-2048",
         help="The kind of key that a user gets. Every mail program reads RSA; p-256 is shorter and quicker.",
+    )
+    signature: Form = setting(
+        config.choice("detached", "opaque"), default="detached",
+        help="Where a signature stands: detached, beside the text, which every mail program shows; opaque, around it, "
+        "which survives servers that change texts, and is shown by programs with S/MIME alone.",
+    )
+    rsa_signature: Scheme = setting(
+        config.choice("pkcs1", "pss"), default="pkcs1",
+        help="How RSA keys sign: pkcs1 (PKCS #1 v1.5), which every program checks, or pss, which some authorities ask "
+        "for. A key that its certificate binds to PSS signs so anyway.",
     )
     days: int = setting(config.number(30, 3650), default=1095, help="Days for which a user's certificate is valid.")
     new_users: str = setting(

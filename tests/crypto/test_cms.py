@@ -100,6 +100,15 @@ def undetermined(sealed: bytes, size: int = 1000) -> bytes:
     return b"\x30\x80" + kind.raw + b"\xa0\x80\x30\x80" + layers + b"\0\0" * 3
 
 
+def test_a_sealed_content_that_is_not_there(bob: Person) -> None:
+    """Certificates of a sender, recipients and nothing behind them; found by fuzzing."""
+    kind, wrapped = ber.whole(encrypt_cbc(CONTENT, [bob.der])).parts(2)
+    version, recipients, _encrypted = wrapped.parts(1)[0].parts(3)
+    body = der.sequence(version.raw, der.tlv(0xA0, der.tlv(0xA0, bob.der)), recipients.raw)
+    with pytest.raises(NotExamined):
+        decrypt(der.sequence(kind.raw, der.tlv(0xA0, body)), [bob.pair])
+
+
 def test_indefinite_lengths_are_read(bob: Person) -> None:
     for size in (1, 7, 1000):
         assert decrypt(undetermined(encrypt_cbc(CONTENT, [bob.der]), size), [bob.pair]).content == CONTENT

@@ -17,8 +17,10 @@ from securegw.crypto import smime
 from securegw.crypto.certificate import Certificate, read_certificates
 from securegw.crypto.chain import judge
 from securegw.crypto.choice import Choice, CipherName
+from securegw.crypto.key_bags import keys_in
 from securegw.crypto.keyfile import fits, load_key, pairs_in_pkcs12, read_private_key
 from securegw.mail.address import parse_address
+from securegw.mail.errors import BadKey
 from tests.crypto.people import NOW
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "rfc9216"
@@ -112,3 +114,12 @@ def test_everybody_writes_to_everybody(author: str, reader: str, cipher: CipherN
     stranger = next(one for one in EVERYBODY if one not in (author, reader))
     closed = smime.open(sealed, [(key(f"{stranger}.encrypt"), certificate(f"{stranger}.encrypt").der)], [], NOW, None)
     assert closed.raw == sealed and closed.verdict.encrypted == "failed"
+
+
+def test_a_key_in_a_pkcs12_file_that_stays_closed_is_told() -> None:
+    """One of two: losing it in silence would mean mail that nobody opens."""
+    lines = (FOLDER / "bob.p12.pem").read_text().splitlines()[1:-1]
+    data = base64.b64decode("".join(lines))
+    with pytest.raises(BadKey, match="cannot be opened"):
+        list(keys_in(data, "another"))
+    assert list(keys_in(b"\x30\x00", "")) == list(keys_in(b"no pkcs12", "")) == []

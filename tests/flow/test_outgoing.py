@@ -79,6 +79,21 @@ def test_a_correspondent_with_a_certificate_gets_signed_and_encrypted_smime(worl
     assert opened.verdict.signed_ok, opened.verdict
 
 
+@pytest.mark.parametrize("form", ["detached", "opaque"])
+@pytest.mark.parametrize("scheme", ["pkcs1", "pss"])
+def test_a_signature_is_made_as_the_settings_say(world: World, form: str, scheme: str) -> None:
+    keyring = world.house.keyring
+    keyring.settings = attrs.evolve(keyring.settings, signature=form, rsa_signature=scheme)
+    world.send(ANN, BOB, "for all to see", subject="[sign] news")
+    [mail] = world.sent_to(BOB)
+    assert smime.recognise(mail.message) == ("signed" if form == "detached" else "opaque")
+    assert (b"for all to see" in mail.raw) is (form == "detached")
+    if form == "opaque":
+        assert (oids.RSA_PSS in decoded(mail.message)) is (scheme == "pss")
+    opened = smime.open(mail.raw, (), [row.der for row in world.roots()], START, world.author_of(ANN))
+    assert opened.verdict.signed_ok and b"for all to see" in opened.raw
+
+
 def announce(world: World, someone: Person, words: str) -> None:
     """As if her program had said so in a signed mail."""
     world.know(someone)
