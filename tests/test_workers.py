@@ -283,7 +283,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         setattr(clock, name, lambda _: None)
     answered: list[Job] = []
     ended: list[Ended] = []
-    hand = Hand(clock, lambda: 20, lambda _hand, job, _text, _behind: answered.append(job), ended.append)
+    hand = Hand(clock, lambda: 20, 1 << 30, lambda _hand, job, _text, _behind: answered.append(job), ended.append)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     hand._process, hand._socket = Bystander(), ours

@@ -25,9 +25,7 @@ class Crew:
     """``seconds`` are allowed for each piece of work, and ``memory`` for each process; ``threads`` puts large answers
     together."""
 
-    def __init__(
-        self, reactor: Any, count: int, seconds: Callable[[], float], threads: Work, memory: int
-    ) -> None:
+    def __init__(self, reactor: Any, count: int, seconds: Callable[[], float], threads: Work, memory: int) -> None:
         self.hands = [Hand(reactor, seconds, memory, self._answered, self._ended) for _ in range(count)]
         self._threads = threads
         self._waiting: deque[Job] = deque()
