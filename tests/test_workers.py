@@ -21,9 +21,9 @@ from twisted.trial.unittest import TestCase
 
 from securegw.flow.contents import look_inside
 from securegw.mail.errors import WorkerLost
-from securegw.workers import Workers, WorkersSettings
+from securegw.workers import Lasting, Workers, WorkersSettings
 from securegw.workers.hand import AHEAD, Ended, Hand, Job
-from securegw.workers.parcels import LARGE, Arrivals, BadParcel, pack, pack_answer, unpack, unpack_warily
+from securegw.workers.parcels import LARGE, MOST_KEPT, Arrivals, BadParcel, pack, pack_answer, unpack, unpack_warily
 
 
 def add(a: int, b: int) -> int:
@@ -44,6 +44,10 @@ def die() -> None:
 
 def double(raw: bytes) -> bytes:
     return raw + raw
+
+
+def tell(lasting: tuple[bytes, ...], _: object = None) -> tuple[bytes, ...]:
+    return lasting
 
 
 def complain() -> None:
@@ -186,6 +190,21 @@ class WorkersTest(TestCase):
     def test_a_room_that_has_a_log_works_in_a_process_too(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._rooms())
 
+    async def _lasts(self) -> None:
+        """More of them than a process keeps, and one process after another."""
+        every = [Lasting((b"root", str(number).encode())) for number in range(MOST_KEPT + 2)]
+        for each in (*every, *every, every[0], every[0]):
+            self.assertEqual(await self.workers.process(tell, each), tuple(each))
+        with self.assertRaises(WorkerLost):
+            await self.workers.process(die)
+        self.assertEqual(await self.workers.process(tell, every[0]), tuple(every[0]))
+        with self.assertRaises((AttributeError, TypeError)):
+            await self.workers.process(tell, Lasting((b"new",)), lambda: None)
+        self.assertEqual(await self.workers.process(tell, Lasting((b"new",))), (b"new",))
+
+    def test_what_lasts_is_the_same_in_each_process(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._lasts())
+
     async def _apart(self) -> None:
         strangers, own = await self.workers.process(os.getpid), await self.workers.own_process(os.getpid)
         self.assertEqual(len({strangers, own, os.getpid()}), 3)
@@ -264,7 +283,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         setattr(clock, name, lambda _: None)
     answered: list[Job] = []
     ended: list[Ended] = []
-    hand = Hand(clock, lambda: 20, lambda _hand, job, _text, _behind: answered.append(job), ended.append)
+    hand = Hand(clock, lambda: 20, 1 << 30, lambda _hand, job, _text, _behind: answered.append(job), ended.append)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     hand._process, hand._socket = Bystander(), ours
@@ -274,7 +293,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 def jobs(count: int) -> list[Job]:
-    return [Job(pack((add, (1, 1), {}))) for _ in range(count)]
+    return [Job((add, (1, 1), {})) for _ in range(count)]
 
 
 def test_the_first_that_is_not_answered_is_to_blame(bench: Bench) -> None:
@@ -359,7 +378,7 @@ def test_parcels_are_put_together_from_pieces_of_any_length(step: int) -> None:
     arrivals, found = Arrivals(), []
     for at in range(0, len(wire), step):
         for text, behind in arrivals.feed(memoryview(wire)[at : at + step]):
-            found.append(unpack(text, b"".join(behind)))
+            found.append(unpack(text, b"".join(behind), {}))
     assert found == values
 
 
@@ -374,6 +393,16 @@ def test_of_what_a_process_answers_nothing_but_values_is_read(value: object) -> 
 def test_what_is_no_parcel_is_told_as_such(text: bytes) -> None:
     with pytest.raises(BadParcel):
         unpack_warily(text, b"")
+
+
+def test_what_lasts_crosses_once() -> None:
+    roots, places, kept = Lasting((b"r" * 1000, b"s" * 1000)), {}, {}
+    sizes = []
+    for _ in range(2):
+        [text] = pack((tell, (roots,), {}), places)
+        sizes.append(len(text))
+        assert unpack(text[16:], b"", kept)[1] == (tuple(roots),)
+    assert sizes[0] > 2000 and sizes[1] < 200
 
 
 def test_a_parcel_without_end_is_none() -> None:

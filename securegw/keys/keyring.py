@@ -15,6 +15,7 @@ from securegw.fresh import Fresh
 from securegw.keys.issue import PRIVATE_KEY, Signing
 from securegw.keys.trust import NEVER, chain_of, may_encrypt_to
 from securegw.store import keystore
+from securegw.workers import Lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -110,7 +111,7 @@ class Keyring:
         if self._roots.knows(ALL):
             return self._roots[ALL]
         rows = await self.workers.settle(self.database.read(keystore.roots))
-        return self._roots.keep(ALL, tuple(row.der for row in rows))
+        return self._roots.keep(ALL, Lasting(row.der for row in rows))
 
     def forget(self, address: Address) -> None:
         """Something about this address was changed here."""

@@ -10,6 +10,7 @@ its worker is parked, not retried for ever), and others for what our own users s
 
 from __future__ import annotations
 
+from securegw.workers.parcels import Lasting
 from securegw.workers.work import InlineWorkers, Work, Workers, WorkersSettings
 
-__all__ = ["InlineWorkers", "Work", "Workers", "WorkersSettings"]
+__all__ = ["InlineWorkers", "Lasting", "Work", "Workers", "WorkersSettings"]

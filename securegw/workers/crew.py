@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from securegw.mail.errors import Later, WorkerLost
 from securegw.workers.hand import Ended, Hand, Job
-from securegw.workers.parcels import BadParcel, pack, unpack_warily
+from securegw.workers.parcels import BadParcel, unpack_warily
 
 if TYPE_CHECKING:
     from securegw.workers.work import Work
@@ -25,9 +25,7 @@ class Crew:
     """``seconds`` are allowed for each piece of work, and ``memory`` for each process; ``threads`` puts large answers
     together."""
 
-    def __init__(
-        self, reactor: Any, count: int, seconds: Callable[[], float], threads: Work, memory: int
-    ) -> None:
+    def __init__(self, reactor: Any, count: int, seconds: Callable[[], float], threads: Work, memory: int) -> None:
         self.hands = [Hand(reactor, seconds, memory, self._answered, self._ended) for _ in range(count)]
         self._threads = threads
         self._waiting: deque[Job] = deque()
@@ -35,7 +33,7 @@ class Crew:
 
     def do(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Deferred[Any]:
         """The result; `WorkerLost` if the process dies of it or it takes more than the time allowed."""
-        job = Job(pack((function, args, kwargs)))
+        job = Job((function, args, kwargs))
         self._waiting.append(job)
         self._go()
         return job.done
@@ -60,6 +58,8 @@ class Crew:
                 hand.give(job)
             except OSError as error:
                 _fail(job, Later(detail=f"a worker process could not be made: {error}"))
+            except Exception as error:  # what cannot be sent
+                _fail(job, error)
 
     def _answered(self, hand: Hand, job: Job, text: bytes, behind: list[bytes]) -> None:
         self._go()

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadWriteDescriptor
 from zope.interface import implementer
 
-from securegw.workers.parcels import Arrivals, BadParcel
+from securegw.workers.parcels import Arrivals, BadParcel, Places, pack
 from securegw.workers.servant import serve
 
 if TYPE_CHECKING:
@@ -39,14 +39,11 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @attrs.define(eq=False)
 class Job:
-    """One piece of work: its parcel, and who waits for it."""
+    """One piece of work - a function and its arguments -, who waits for it, and the size of its parcel."""
 
-    pieces: list[bytes]
+    work: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
     done: Deferred[Any] = attrs.field(factory=Deferred)
-    size: int = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.size = sum(map(len, self.pieces))
+    size: int = 0
 
 
 @attrs.frozen
@@ -84,6 +81,7 @@ class Hand:
     def _forget(self) -> None:
         self.jobs: deque[Job] = deque()
         self.bytes = 0
+        self._places: Places = {}
         self._unsent: deque[memoryview] = deque()
         self._arrivals = Arrivals()
         self._writing = self._ready = False
@@ -95,12 +93,16 @@ class Hand:
         return not self.jobs or (len(self.jobs) < AHEAD and self.bytes < AHEAD_BYTES)
 
     def give(self, job: Job) -> None:
-        """Another piece of work, behind what there is."""
+        """Another piece of work, behind what there is. Raises what is wrong with it, or with making a process."""
         if self._socket is None:
-            self._begin()
+            self._begin(getattr(job.work[0], "__module__", None) or "")
+        places = dict(self._places)
+        pieces = pack(job.work, places)
+        self._places = places  # only now: what could not be packed does not get there
         self.jobs.append(job)
+        job.size = sum(map(len, pieces))
         self.bytes += job.size
-        self._unsent.extend(map(memoryview, job.pieces))
+        self._unsent.extend(map(memoryview, pieces))
         if len(self.jobs) == 1 and self._ready:
             self._watch(self._seconds())
         if not self._writing:
@@ -121,10 +123,10 @@ class Hand:
         self._let_go()
         return jobs
 
-    def _begin(self) -> None:
+    def _begin(self, room: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = _SPAWN.Process(target=serve, args=(theirs, os.getpid(), self._memory), daemon=True)
+            process = _SPAWN.Process(target=serve, args=(theirs, os.getpid(), self._memory, room), daemon=True)
             try:
                 process.start()
             except BaseException:

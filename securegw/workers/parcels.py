@@ -12,11 +12,14 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
+T = TypeVar("T")
+
 LARGE = 128 * 1024  # bytes from this length on are not copied into the text
+MOST_KEPT = 4  # tuples that last, in each process
 MOST = 1 << 31  # bytes of a parcel; what tells more is none
 PLAIN = frozenset({"bytearray", "complex", "frozenset", "set"})
 
@@ -27,18 +30,39 @@ class BadParcel(Exception):
     """What came is no parcel, or has something in it that may not be there."""
 
 
-class _Packer(pickle.Pickler):
-    """Leaves large bytes out, and puts their lengths in their place."""
+class Lasting(tuple[T, ...]):
+    """A tuple that much work needs and that seldom changes: it crosses to each process once, and is kept there."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    __slots__ = ()
+
+
+# What a process keeps: in which place; a new one takes the place of the oldest.
+Places = dict[Lasting[Any], int]
+
+
+class _Packer(pickle.Pickler):
+    """Leaves large bytes out, and puts their lengths in their place; of what lasts goes the place where it is kept."""
+
+    def __init__(self, file: io.BytesIO, places: Places) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self.large: list[bytes] = []
+        self._places = places
 
-    def persistent_id(self, value: Any) -> int | None:
+    def persistent_id(self, value: Any) -> int | tuple[int, Any] | None:
+        if type(value) is Lasting:
+            return self._place(value)
         if type(value) is not bytes or len(value) < LARGE:
             return None
         self.large.append(value)
         return len(value)
+
+    def _place(self, value: Lasting[Any]) -> tuple[int, Any]:
+        if value in self._places:
+            return self._places[value], None
+        full = len(self._places) == MOST_KEPT
+        place = self._places.pop(next(iter(self._places))) if full else len(self._places)
+        self._places[value] = place
+        return place, tuple(value)
 
 
 class _AnswerPacker(_Packer):
@@ -53,11 +77,19 @@ class _AnswerPacker(_Packer):
 class _Unpacker(pickle.Unpickler):
     """Reads what our own process wrote: ``behind`` are the large bytes, one behind the other."""
 
-    def __init__(self, text: bytes, behind: bytes) -> None:
+    def __init__(self, text: bytes, behind: bytes, kept: dict[int, Any]) -> None:
         super().__init__(io.BytesIO(text))
-        self._behind, self._at = behind, 0
+        self._behind, self._at, self._kept = behind, 0, kept
 
-    def persistent_load(self, length: int) -> bytes:
+    def persistent_load(self, told: int | tuple[int, Any]) -> Any:
+        if isinstance(told, int):
+            return self._large(told)
+        place, value = told
+        if value is not None:
+            self._kept[place] = value
+        return self._kept[place]
+
+    def _large(self, length: int) -> bytes:
         if self._at == 0 and length == len(self._behind):  # the usual case: one mail
             return self._behind
         start, self._at = self._at, self._at + length
@@ -89,33 +121,33 @@ def _is_value(found: type, module: str, name: str) -> bool:
     return name in PLAIN if module == "builtins" else attrs.has(found) or issubclass(found, tuple)
 
 
-def pack(value: object) -> list[bytes]:
-    """The pieces of a parcel of work, in order; large bytes are not copied."""
-    return _packed(value, _Packer)
+def pack(value: object, places: Places) -> list[bytes]:
+    """The pieces of a parcel of work, in order; large bytes are not copied. ``places`` is brought up to date."""
+    return _packed(value, _Packer, places)
 
 
 def pack_answer(value: object) -> list[bytes]:
     """The pieces of an answer."""
-    return _packed(value, _AnswerPacker)
+    return _packed(value, _AnswerPacker, {})
 
 
-def _packed(value: object, kind: type[_Packer]) -> list[bytes]:
+def _packed(value: object, kind: type[_Packer], places: Places) -> list[bytes]:
     file = io.BytesIO()
-    packer = kind(file)
+    packer = kind(file, places)
     packer.dump(value)
     text = file.getvalue()
     return [_HEAD.pack(len(text), sum(map(len, packer.large))) + text, *packer.large]
 
 
-def unpack(text: bytes, behind: bytes) -> Any:
-    """What the gateway has packed."""
-    return _Unpacker(text, behind).load()
+def unpack(text: bytes, behind: bytes, kept: dict[int, Any]) -> Any:
+    """What the gateway has packed; ``kept`` is what lasts, by its place."""
+    return _Unpacker(text, behind, kept).load()
 
 
 def unpack_warily(text: bytes, behind: bytes) -> Any:
     """What a process has packed; BadParcel if it may not be believed."""
     try:
-        return _WaryUnpacker(text, behind).load()
+        return _WaryUnpacker(text, behind, {}).load()
     except BadParcel:
         raise
     except Exception as error:

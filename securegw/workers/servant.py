@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import os
 import resource
 import signal
 import socket
 import traceback
 from contextlib import suppress
+from typing import Any
 
 import txaio
 
@@ -34,15 +36,18 @@ def bound_process(parent: int, memory: int) -> None:
         os._exit(1)
 
 
-def serve(pipe: socket.socket, parent: int, memory: int) -> None:
-    """Say that we are there, then work until there is nobody who asks."""
+def serve(pipe: socket.socket, parent: int, memory: int, room: str) -> None:
+    """Say that we are there, then work until there is nobody who asks. ``room`` is the module of the first work."""
     bound_process(parent, memory)
     txaio.use_twisted()  # for the loggers of the rooms whose functions are run; they say nothing here
+    with suppress(Exception):  # in the time for the start; what is wrong with it is told to who asks for the work
+        importlib.import_module(room)
     gc.freeze()  # what was imported stays
     _say(pipe, pack_answer(None))
+    kept: dict[int, Any] = {}
     with suppress(ConnectionError):
         while (parcel := _hear(pipe)) is not None:
-            _say(pipe, _done(*parcel))
+            _say(pipe, _done(*parcel, kept))
 
 
 def _hear(pipe: socket.socket) -> tuple[bytes, bytes] | None:
@@ -67,10 +72,10 @@ def _say(pipe: socket.socket, pieces: list[bytes]) -> None:
         pipe.sendall(piece)
 
 
-def _done(text: bytes, behind: bytes) -> list[bytes]:
+def _done(text: bytes, behind: bytes, kept: dict[int, Any]) -> list[bytes]:
     """The answer: whether it went well, and the result or the error."""
     try:
-        function, args, kwargs = unpack(text, behind)
+        function, args, kwargs = unpack(text, behind, kept)
         return pack_answer((True, function(*args, **kwargs)))
     except Exception as error:
         if not isinstance(error, MailError):

@@ -26,8 +26,8 @@ GCM, GCM128, CBC, CBC128 = "aes-256-gcm", "aes-128-gcm", "aes-256-cbc", "aes-128
 def test_a_choice_goes_to_the_process_that_seals() -> None:
     """Values that cannot be packed there would keep every mail in the queue."""
     for choice in (Choice(), Choice("aes-256-gcm", {b"certificate": "rsa"}), choose({})):
-        head, *behind = pack(choice)
-        assert unpack(head[HEAD:], b"".join(behind)) == choice
+        head, *behind = pack(choice, {})
+        assert unpack(head[HEAD:], b"".join(behind), {}) == choice
 
 
 @pytest.mark.parametrize(
