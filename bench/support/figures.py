@@ -93,7 +93,7 @@ def machine() -> str:
     )
 
 
-PLURALS = {"search": "searches"}
+PLURALS = {"search": "searches", "MB": "MB"}
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("CPU ms/{unit}", "cpu_ms", ".2f"),
     ("memory MB", "memory_mb", ".0f"),
