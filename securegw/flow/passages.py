@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,6 @@ MOST = 64  # marks that are kept of one mail
 TEXT_MOST = 256 << 10  # signs that are read of one mail
 FILES_MOST = 16  # files of one mail that are looked at
 FILE_LEAST = 2048  # bytes; smaller ones are pictures in signatures
-INLINE = 1 << 20  # a larger mail goes to a process: to decode it would keep the interpreter
 KNOWN = 60.0  # seconds for which it is believed that somebody has read none
 
 _WORD = re.compile(r"\w+")
@@ -92,8 +92,8 @@ class Marks:
         words = [word.encode("utf-8", "replace") for word in _WORD.findall(text.casefold())]
         marks = self._marks([b" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)])
         last: int | None = None
-        for at in range(len(marks) - WINDOW + 1):
-            smallest = min(marks[at : at + WINDOW])
+        windows = map(min, *(marks[first:] for first in range(WINDOW)))
+        for at, smallest in enumerate(windows):
             if smallest != last:
                 yield marks.index(smallest, at), smallest
                 last = smallest
@@ -105,12 +105,12 @@ class Marks:
     def _marks(self, texts: Sequence[bytes]) -> list[int]:
         """64 bits of a MAC of each (RFC 7693 2.9)."""
         keyed = hashlib.blake2b(key=self.key, digest_size=8)
-        marks = []
+        digests = []
         for text in texts:
             each = keyed.copy()
             each.update(text)
-            marks.append(int.from_bytes(each.digest(), "big", signed=True))
-        return marks
+            digests.append(each.digest())
+        return list(struct.unpack(f">{len(digests)}q", b"".join(digests)))
 
 
 class Passages:
@@ -130,8 +130,7 @@ class Passages:
         """The step that remembers a mail that was opened for somebody."""
         if not self.wanted:
             return ()
-        work = self.workers.thread if len(raw) <= INLINE else self.workers.process
-        marks = await work(self.marks.of_opened, raw)
+        marks = await self.workers.process(self.marks.of_opened, raw)
         if not marks:
             return ()
         self.readers.keep(reader.key, True)
@@ -144,8 +143,7 @@ class Passages:
         """Whether somebody writes what he has read in a mail that was opened."""
         if not self.wanted or not sender or not await self._has_read(sender):
             return False
-        work = self.workers.thread if len(raw) <= INLINE else self.workers.own_process
-        written = await work(self.marks.of_written, raw)
+        written = await self.workers.own_process(self.marks.of_written, raw)
         reader, marks = self.marks.of_name("reader", sender), written.all
         if not marks:
             return False
