@@ -149,6 +149,7 @@ def configuration(plan: Plan) -> str:
         "portal.organisation": plan.organisation,
         "portal.certificate": "tls.pem",
         "portal.key": "tls.key",
+        "quarantine.notify": [f"postmaster@{plan.domain}"],
         "pop3.certificate": "tls.pem",
         "pop3.key": "tls.key",
         "ldap.inside": ["tcp:387", "tcp:388", "tcp:389"],

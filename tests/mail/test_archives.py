@@ -11,7 +11,7 @@ import pytest
 
 from securegw.mail import archives
 from securegw.mail.archives import Allowance, File, files_in, is_other_archive, names
-from tests.support.files import encrypted, zipped
+from tests.support.files import encrypted, short, zipped
 
 
 def read(content: bytes, allowance: Allowance | None = None) -> list[File]:
@@ -111,6 +111,7 @@ def test_members_that_overlap_cost_no_more_than_the_allowance() -> None:
         ("winmail.dat", b"\x78\x9f\x3e\x22"),
         ("t", b"\0" * 257 + b"ustar"),
     ],
+    ids=short,
 )
 def test_other_archives_are_known_and_not_opened(name: str, content: bytes) -> None:
     assert is_other_archive(name, content)

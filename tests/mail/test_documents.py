@@ -9,7 +9,7 @@ import pytest
 from securegw.mail import documents
 from securegw.mail.archives import Allowance
 from securegw.mail.documents import Hourglass, Text, is_document, read_file, xml_text
-from tests.support.files import TYPES, docx, encrypted, odt, pdf, pptx, xlsx, zipped
+from tests.support.files import TYPES, docx, encrypted, odt, pdf, pptx, short, xlsx, zipped
 
 WORDS = "file no. 12345678"
 
@@ -37,6 +37,7 @@ def read(name: str, content: bytes) -> Text:
         ("a.dat", WORDS.encode("utf-16-be")),
         ("a.txt", f"grüße {WORDS}".encode("latin-1")),
     ],
+    ids=short,
 )
 def test_the_text_of_it(name: str, content: bytes) -> None:
     text = read(name, content)
@@ -70,6 +71,7 @@ def test_pictures_and_programs_have_no_text(content: bytes) -> None:
         ("broken.pdf", pdf(WORDS)[:400]),
         ("encrypted.pdf", pdf(WORDS).replace(b"/Size 6", b"/Size 6 /Encrypt << /Filter /Own >> /ID [(a) (b)]")),
     ],
+    ids=short,
 )
 def test_what_cannot_be_read_is_told(name: str, content: bytes) -> None:
     text = read(name, content)

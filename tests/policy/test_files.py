@@ -10,7 +10,7 @@ from securegw.policy.decide import decide
 from securegw.policy.facts import Facts
 from securegw.policy.findings import Findings, examine, read_pattern
 from securegw.policy.rules import RuleMistakes, read_rules
-from tests.support.files import docx, encrypted, odt, pdf, pptx, with_file, xlsx, zipped
+from tests.support.files import docx, encrypted, odt, pdf, pptx, short, with_file, xlsx, zipped
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 WORDS = "file no. 12345678"
@@ -50,6 +50,7 @@ INNER = mail("deep.docx", docx(WORDS))
         ("a.zip", zipped({"file no. 12345678.jpg": b"\xff\xd8"})),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + WORDS.encode("utf-16-le")),
     ],
+    ids=short,
 )
 def test_s19_a_pattern_in_a_file(name: str, content: bytes) -> None:
     assert look(name, content).found == {"p"}
@@ -76,6 +77,7 @@ def test_nothing_is_found_where_nothing_is() -> None:
         ("a.pdf", b"%PDF-1.7 broken", False),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", False),
     ],
+    ids=short,
 )
 def test_what_stays_closed_is_told(name: str, content: bytes, unlisted: bool) -> None:
     found = look(name, content)

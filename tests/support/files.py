@@ -15,12 +15,18 @@ TYPES = '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/pa
 
 
 def zipped(files: Mapping[str, bytes | str], *, packed: bool = True) -> bytes:
-    """A ZIP file of these."""
+    """A ZIP file of these, the same bytes at any time."""
     whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as file:
+    with zipfile.ZipFile(whole, "w") as file:
         for name, content in files.items():
-            file.writestr(name, content)
+            member = zipfile.ZipInfo(name)
+            file.writestr(member, content, zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED)
     return whole.getvalue()
+
+
+def short(value: object) -> str:
+    """How a file is named in the name of a test."""
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 
 def encrypted(archive: bytes) -> bytes:
