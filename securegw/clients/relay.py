@@ -23,6 +23,7 @@ from securegw.clients.relay_connection import NoConnection, Patience, RelayConne
 from securegw.clients.smtp_envelope import Mail
 from securegw.clients.smtp_events import Done
 from securegw.clients.smtp_replies import Reply
+from securegw.clients.smtp_text import Text
 from securegw.config import duration, number, path, setting
 from securegw.mail.envelope import Wishes
 from securegw.tls import ClientTLS
@@ -106,7 +107,7 @@ class Relay:
         hop: Hop,
         sender: str,
         recipients: Sequence[str],
-        raw: bytes,
+        raw: bytes | Text,
         *,
         eight_bit: bool = False,
         utf8: bool = False,

@@ -5,7 +5,7 @@ Not the pool (relay) and not the dialogue (smtp_dialogue). Obeys RFC 5321 4.5.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -16,10 +16,12 @@ from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPullP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from securegw.clients.relay_text import TextSender
 from securegw.clients.smtp_dialogue import SmtpClientDialogue
 from securegw.clients.smtp_envelope import Mail
 from securegw.clients.smtp_events import Broken, Done, Event, Ready, Send, SendText, Stage, StartTLS
 from securegw.clients.smtp_replies import Reply
+from securegw.clients.smtp_text import Reader
 from securegw.tls import ClientHandshake, in_words
 from securegw.wire import send
 
@@ -93,6 +95,7 @@ class RelayConnection(protocol.Protocol):
         self._connected = True
         self._done: Deferred[Done] | None = None
         self._text: Iterator[bytes] | None = None
+        self._sender: TextSender | None = None
         self._size = 0
         self._steps = -1
         self._tick = patience.shortest
@@ -135,7 +138,9 @@ class RelayConnection(protocol.Protocol):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._connected = False
-        self._text = None
+        if self._sender is not None:
+            self._sender.stopProducing()
+        self._text = self._sender = None
         self._perform(self._dialogue.lost(self._why(reason.value)))
         self._leave()
         self._stop_timer()
@@ -160,13 +165,27 @@ class RelayConnection(protocol.Protocol):
             if isinstance(event, Send):
                 send(self.transport, event.data)
             elif isinstance(event, SendText):
-                self._text = iter(event.pieces)
-                self.transport.registerProducer(self, False)
+                self._send_text(event.pieces)
             elif isinstance(event, StartTLS):
                 self.tls = self._handshake()
                 self.transport.startTLS(self.tls)
             else:
                 self._tell(event)
+
+    def _send_text(self, pieces: Iterable[bytes] | Reader) -> None:
+        if isinstance(pieces, Iterable):
+            self._text = iter(pieces)
+            self.transport.registerProducer(self, False)
+        else:
+            self._sender = TextSender(pieces, self.transport, sent=self._text_sent, broken=self._text_broken)
+            self._sender.start()
+
+    def _text_sent(self) -> None:
+        self._sender = None
+        self._dialogue.text_sent()
+
+    def _text_broken(self) -> None:
+        self._perform(self._dialogue.lost("The text could not be read to its end"))
 
     def _tell(self, event: Ready | Broken | Done) -> None:
         """Who hears of it may go on at once, so the clock is set first."""
@@ -188,14 +207,20 @@ class RelayConnection(protocol.Protocol):
         self._leave()
         if not self._connected:
             return
-        if self._text:  # half a mail, and no end of it must ever follow
-            self._text = None
-            self.transport.unregisterProducer()
+        if self._text or self._sender:  # half a mail, and no end of it must ever follow
+            self._stop_text()
             self.transport.abortConnection()
             return
         self._perform(last_words)
         self.transport.loseConnection()
         self._arm(LINGER, self.transport.abortConnection)
+
+    def _stop_text(self) -> None:
+        if self._sender is not None:
+            self._sender.stop()
+        else:
+            self.transport.unregisterProducer()
+        self._text = self._sender = None
 
     def _leave(self) -> None:
         if self.usable:

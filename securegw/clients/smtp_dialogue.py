@@ -311,7 +311,10 @@ class SmtpClientDialogue:
         self.stage = "end"
         self._expected.append(self._text_answered)
         raw = self._mail.raw
-        if len(raw) <= PIECE:
+        if not isinstance(raw, bytes):
+            self._text_open = True
+            self._events.append(SendText(raw.reader()))
+        elif len(raw) <= PIECE:
             self._events.append(Send(next(stuffed(raw))))
         else:
             self._text_open = True

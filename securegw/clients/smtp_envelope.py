@@ -14,6 +14,7 @@ from functools import lru_cache
 import attrs
 
 from securegw.clients.smtp_replies import Reply
+from securegw.clients.smtp_text import Text
 from securegw.mail.address import parse_path
 from securegw.mail.envelope import Wishes
 from securegw.mail.errors import BadAddress, BareLine
@@ -32,12 +33,12 @@ class Mail:
     """One transaction; ``sender`` "" is the null sender, ``utf8`` if it came to us with SMTPUTF8.
 
     ``wishes`` by recipient, ``ret`` and ``envid`` are what the sender asked to be told (RFC 3461); ``checked`` if
-    somebody has called ``check_wire`` already, which takes its time for a large text.
+    somebody has called ``check_wire`` already, which takes its time for a large text; a ``Text`` that is not so is bad.
     """
 
     sender: str
     recipients: tuple[str, ...]
-    raw: bytes = attrs.field(repr=lambda raw: f"<{len(raw)} bytes>")
+    raw: bytes | Text = attrs.field(repr=lambda raw: f"<{len(raw)} bytes>")
     eight_bit: bool = False
     utf8: bool = False
     wishes: Mapping[str, Wishes] = _NONE
@@ -83,7 +84,7 @@ def refusal(mail: Mail, offers: Offers, remote: str) -> Reply | None:
     """Why this server cannot take this mail at all."""
     try:
         if not mail.checked:
-            check_wire(mail.raw)
+            _check_wire(mail.raw)
         sender = _path(mail.sender)
     except (BareLine, BadAddress) as error:
         return Reply(error.code, error.status, error.sentence)
@@ -94,6 +95,12 @@ def refusal(mail: Mail, offers: Offers, remote: str) -> Reply | None:
     if "SMTPUTF8" not in offers and not (sender.isascii() and _plain_header(mail)):
         return Reply(550, "5.6.7", f"{remote} takes no international mail", remote)
     return None
+
+
+def _check_wire(raw: bytes | Text) -> None:
+    if not isinstance(raw, bytes):  # looked through, and not found good
+        raise BareLine
+    check_wire(raw)
 
 
 def sender_command(mail: Mail, offers: Offers) -> bytes:
@@ -161,5 +168,6 @@ def _plain_header(mail: Mail) -> bool:
     """A header of 8 bits needs SMTPUTF8 only if it came with it; others have always sent such headers."""
     if not mail.utf8:
         return True
-    end = mail.raw.find(b"\r\n\r\n")
-    return mail.raw[: end if end >= 0 else len(mail.raw)].isascii()
+    raw = mail.raw if isinstance(mail.raw, bytes) else mail.raw.head
+    end = raw.find(b"\r\n\r\n")
+    return raw[: end if end >= 0 else len(raw)].isascii()

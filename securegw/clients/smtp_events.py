@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from securegw.clients.smtp_replies import Reply
+from securegw.clients.smtp_text import Reader
 
 Stage = Literal["greeting", "hello", "handshake", "idle", "envelope", "end", "over"]
 
@@ -22,9 +23,9 @@ class Send:
 
 @attrs.frozen
 class SendText:
-    """Send these pieces as fast as they are taken, then call ``text_sent``."""
+    """Send these pieces as fast as they are taken, then call ``text_sent``; what a reader gives is not stuffed yet."""
 
-    pieces: Iterable[bytes] = attrs.field(repr=False)
+    pieces: Iterable[bytes] | Reader = attrs.field(repr=False)
 
 
 @attrs.frozen

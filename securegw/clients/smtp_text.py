@@ -6,10 +6,57 @@ Not a transfer encoding. Obeys RFC 5321 4.5.2; the state at a cut is part of it,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
 
 PIECE = 256 * 1024  # what is stuffed and encrypted in one go; a reactor is held for less than a millisecond
 END = b".\r\n"
 _CR = 13
+
+
+class Reader(Protocol):
+    """Reads a text that is too large to be held, piece by piece."""
+
+    def next(self) -> Deferred[bytes | None]:
+        """The next piece; None after the last."""
+
+
+class Text(Protocol):
+    """A text that is too large to be held; who hands it over has looked through it (``check_wire``)."""
+
+    @property
+    def head(self) -> bytes:
+        """Its header at least."""
+
+    def __len__(self) -> int: ...
+
+    def isascii(self) -> bool: ...
+
+    def reader(self) -> Reader: ...
+
+
+class Stuffing:
+    """The same for pieces that were cut anywhere."""
+
+    def __init__(self) -> None:
+        self._starts_line = True
+        self._half = False  # the last piece ended within a pair
+
+    def add(self, piece: bytes) -> bytes:
+        if self._half:
+            piece = b"\r" + piece
+        self._half = piece.endswith(b"\r")
+        if self._half:
+            piece = piece[:-1]
+        if not piece:
+            return b""
+        doubled = _double(piece, starts_line=self._starts_line)
+        self._starts_line = piece.endswith(b"\r\n")
+        return doubled
+
+    def end(self) -> bytes:
+        return END if self._starts_line else b"\r\n" + END
 
 
 def stuffed(raw: bytes, size: int = PIECE) -> Iterator[bytes]:

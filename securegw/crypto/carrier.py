@@ -12,17 +12,20 @@ import binascii
 import hmac
 import json
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import attrs
 
 from securegw.crypto import seal
 from securegw.mail.errors import BrokenCarrier
+from securegw.mail.gathering import Piece, steps
 
 VERSION = 1
 HEAD = struct.Struct(">BH")
 MAC = 32
+COLUMNS = 76
+LINE = COLUMNS // 4 * 3  # the bytes of a line
 WHITE = b" \t\r\n"
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # Bits of the last letter that stand for nothing, by the number of letters over: they must be zero.
@@ -53,6 +56,12 @@ class Packed:
 
 
 def pack(sealing: Sealing, letter_raw: bytes) -> str:
+    """The text of a carrier."""
+    return b"".join(packed_lines(sealing, letter_raw, b"")).decode("ascii")
+
+
+def packed_lines(sealing: Sealing, letter_raw: bytes, end: bytes) -> Iterator[bytes]:
+    """The same folded, with this line end between two lines; a large letter is never there as a whole in text."""
     header = json.dumps(
         {
             "host": sealing.host,
@@ -64,9 +73,34 @@ def pack(sealing: Sealing, letter_raw: bytes) -> str:
     ).encode()
     info = _info(sealing.host, sealing.account, sealing.letter)
     sealed = seal.seal(sealing.public, info, letter_raw)
-    packed = HEAD.pack(VERSION, len(header)) + header + sealed
-    packed += hmac.digest(sealing.mac_key, packed, "sha256")
-    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode("ascii")
+    return _folded(_with_mac(sealing.mac_key, HEAD.pack(VERSION, len(header)) + header, sealed), end)
+
+
+def _with_mac(key: bytes, head: bytes, sealed: bytes) -> Iterator[Piece]:
+    mac = hmac.new(key, head, "sha256")
+    mac.update(sealed)
+    yield head
+    yield from steps(sealed)
+    yield mac.digest()
+
+
+def _folded(pieces: Iterable[Piece], end: bytes) -> Iterator[bytes]:
+    """Base64url without padding (RFC 4648 5), in lines."""
+    rest, between = b"", b""
+    for piece in pieces:
+        data = b"".join((rest, piece))
+        whole = len(data) // LINE * LINE
+        if whole:
+            yield between + end.join(_lines(data[:whole]))
+            between = end
+        rest = data[whole:]
+    if rest:
+        yield between + base64.urlsafe_b64encode(rest).rstrip(b"=")
+
+
+def _lines(data: bytes) -> list[bytes]:
+    text = base64.urlsafe_b64encode(data)
+    return [text[at : at + COLUMNS] for at in range(0, len(text), COLUMNS)]
 
 
 def check(mac_key: bytes, host_names: Collection[str], text: str) -> Packed:

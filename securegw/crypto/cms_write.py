@@ -1,16 +1,17 @@
 """Writes CMS: signatures, detached or around their content, and encrypted contents, its DER by hand.
 
 Not the mail around it (``smime``) and not the algorithms (``signatures``, ``key_transport``, ``key_agreement``,
-``content_ciphers``). What stays the same for a certificate is made once and kept; a large content is copied once, when
-everything else is ready. RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate), RFC 6211
-(algorithm protection).
+``content_ciphers``). What stays the same for a certificate is made once and kept. A content may be in pieces, and what
+is sealed of it comes out in pieces: so a large one is never in memory as it is, sealed, and written all at once.
+RFC 5652 5 and 6, RFC 5083 (AuthEnvelopedData), RFC 5035 (signing certificate), RFC 6211 (algorithm protection).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import lru_cache, partial
+from typing import TypeAlias, TypeVar
 
 import attrs
 from cryptography.hazmat.primitives import hashes
@@ -20,13 +21,18 @@ from securegw.crypto import der, oids
 from securegw.crypto.capabilities import OAEP, announcement
 from securegw.crypto.certificate import KEPT, bound_to, load, public_key, read_certificate
 from securegw.crypto.choice import Choice, agreement_for, way_of_key
-from securegw.crypto.content_ciphers import Closed, close_cbc, close_gcm
+from securegw.crypto.content_ciphers import Closed, ClosedMac, ClosedText, close_cbc, close_gcm
 from securegw.crypto.identifiers import issuer_and_serial
 from securegw.crypto.key_agreement import agree
 from securegw.crypto.key_transport import transport
 from securegw.crypto.keyfile import PrivateKey, load_key
 from securegw.crypto.signatures import Scheme, Signing, signing_of
 from securegw.mail.errors import NoProtection
+from securegw.mail.gathering import Piece
+
+Content: TypeAlias = bytes | Sequence[Piece]
+Part: TypeAlias = bytes | ClosedText | ClosedMac
+P = TypeVar("P", bound=Sized)
 
 
 def attribute(kind: bytes, value: bytes) -> bytes:
@@ -70,7 +76,7 @@ def _reader(certificate: bytes, chain: Sequence[bytes]) -> bytes:
 
 
 def sign(
-    content: bytes,
+    content: Content,
     key_der: bytes,
     certificate: bytes,
     chain: Sequence[bytes],
@@ -80,6 +86,7 @@ def sign(
     scheme: Scheme = "pkcs1",
 ) -> tuple[bytes, str]:
     """SignedData with or without its content, and the digest as ``micalg`` calls it (RFC 8551 3.5.3.2)."""
+    pieces = _pieces(content)
     signer = _signer(certificate, tuple(chain), scheme)
     key, how, protection = _key_and_way(key_der, signer.scheme)
     attributes = sorted(
@@ -87,7 +94,7 @@ def sign(
             *signer.attributes,
             protection,
             attribute(oids.SIGNING_TIME, der.time(at)),
-            attribute(oids.MESSAGE_DIGEST, der.octets(_hashed(how.digest.hash, content))),
+            attribute(oids.MESSAGE_DIGEST, der.octets(_hashed(how.digest.hash, pieces))),
         )
     )
     # What is signed is the SET; what is sent is the same with the tag [0] (RFC 5652 5.4).
@@ -104,11 +111,11 @@ def sign(
         oids.SIGNED_DATA,
         der.integer(1),
         der.tlv(der.SET, how.digest.identifier),
-        *der.around(der.SEQUENCE, oids.DATA, *_inside(content, detached=detached)),
+        *der.around(der.SEQUENCE, oids.DATA, *_inside(pieces, detached=detached)),
         signer.certificates,
         der.tlv(der.SET, info),
     )
-    return signed, how.digest.micalg
+    return b"".join(signed), how.digest.micalg
 
 
 @lru_cache(maxsize=256)
@@ -120,38 +127,60 @@ def _key_and_way(key_der: bytes, scheme: Scheme) -> tuple[PrivateKey, Signing, b
     return key, how, attribute(oids.ALGORITHM_PROTECTION, both)
 
 
-def _inside(content: bytes, *, detached: bool) -> tuple[bytes, ...]:
-    return () if detached else der.around(0xA0, *der.around(der.OCTETS, content))
+def _pieces(content: Content) -> Sequence[Piece]:
+    return (content,) if isinstance(content, bytes) else content
 
 
-def _hashed(digest: hashes.HashAlgorithm, content: bytes) -> bytes:
+def _inside(content: Sequence[Piece], *, detached: bool) -> tuple[Piece, ...]:
+    return () if detached else der.around(0xA0, *der.around(der.OCTETS, *content))
+
+
+def _hashed(digest: hashes.HashAlgorithm, content: Sequence[Piece]) -> bytes:
     work = hashes.Hash(digest)
-    work.update(content)
+    for piece in content:
+        work.update(piece)
     return work.finalize()
 
 
-def encrypt_cbc(content: bytes, certificates: Sequence[bytes], choice: Choice = CBC) -> bytes:
+def encrypt_cbc(content: Content, certificates: Sequence[bytes], choice: Choice = CBC) -> bytes:
     """EnvelopedData with AES-256-CBC, which every S/MIME program opens."""
-    closed = close_cbc(content)
-    version, recipients = _recipients(closed.key, certificates, choice)
-    return _content_info(oids.ENVELOPED_DATA, version, recipients, *_encrypted(closed))
+    return b"".join(cbc_pieces(content, certificates, choice))
 
 
-def encrypt_gcm(content: bytes, certificates: Sequence[bytes], choice: Choice = GCM) -> bytes:
+def encrypt_gcm(content: Content, certificates: Sequence[bytes], choice: Choice = GCM) -> bytes:
     """AuthEnvelopedData with AES-GCM: a change on the way is noticed (RFC 5083, RFC 5084)."""
-    closed = close_gcm(content, 16 if choice.cipher == "aes-128-gcm" else 32)
+    return b"".join(gcm_pieces(content, certificates, choice))
+
+
+def cbc_pieces(content: Content, certificates: Sequence[bytes], choice: Choice = CBC) -> Iterator[bytes]:
+    closed = close_cbc(_pieces(content))
+    version, recipients = _recipients(closed.key, certificates, choice)
+    return _in_order(_content_info(oids.ENVELOPED_DATA, version, recipients, *_encrypted(closed)))
+
+
+def gcm_pieces(content: Content, certificates: Sequence[bytes], choice: Choice = GCM) -> Iterator[bytes]:
+    closed = close_gcm(_pieces(content), 16 if choice.cipher == "aes-128-gcm" else 32)
     _version, recipients = _recipients(closed.key, certificates, choice)
-    return _content_info(
-        oids.AUTH_ENVELOPED_DATA, der.integer(0), recipients, *_encrypted(closed), der.octets(closed.mac)
+    return _in_order(
+        _content_info(oids.AUTH_ENVELOPED_DATA, der.integer(0), recipients, *_encrypted(closed), *closed.mac)
     )
 
 
-def _content_info(kind: bytes, *parts: bytes) -> bytes:
-    return b"".join(der.around(der.SEQUENCE, kind, *der.around(0xA0, *der.around(der.SEQUENCE, *parts))))
+def _content_info(kind: bytes, *parts: P) -> tuple[bytes | P, ...]:
+    return der.around(der.SEQUENCE, kind, *der.around(0xA0, *der.around(der.SEQUENCE, *parts)))
 
 
-def _encrypted(closed: Closed) -> tuple[bytes, ...]:
-    return der.around(der.SEQUENCE, oids.DATA, closed.identifier, *der.around(0x80, *closed.text))
+def _encrypted(closed: Closed) -> tuple[Part, ...]:
+    return der.around(der.SEQUENCE, oids.DATA, closed.identifier, *der.around(0x80, closed.text))
+
+
+def _in_order(parts: Iterable[Part]) -> Iterator[bytes]:
+    """What is not there yet is made when its turn comes."""
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+        else:
+            yield from part
 
 
 def _recipients(key: bytes, certificates: Sequence[bytes], choice: Choice) -> tuple[bytes, bytes]:

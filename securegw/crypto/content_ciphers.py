@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import (
+    AEADEncryptionContext,
+    Cipher,
+    CipherContext,
+    algorithms,
+    modes,
+)
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.utils import CryptographyDeprecationWarning
 
 from securegw.crypto import der, oids
 from securegw.crypto.algorithms import Algorithm
 from securegw.mail.errors import SealBroken
+from securegw.mail.gathering import Piece, steps
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -116,30 +123,62 @@ CIPHERS: Mapping[bytes, ContentCipher] = MappingProxyType(
 )
 
 
+class ClosedText:
+    """A content that is sealed when it is wanted, piece by piece; how long it will be is known before."""
+
+    def __init__(self, cipher: AEADEncryptionContext | CipherContext, content: Iterable[Piece], length: int) -> None:
+        self._cipher = cipher
+        self._content = content
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._content:
+            for step in steps(piece):
+                yield self._cipher.update(step)
+        yield self._cipher.finalize()
+
+
+class ClosedMac:
+    """The code of a text, which is there when the text has been sealed."""
+
+    def __init__(self, cipher: AEADEncryptionContext) -> None:
+        self._cipher = cipher
+
+    def __len__(self) -> int:
+        return len(der.octets(bytes(TAG)))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield der.octets(self._cipher.tag)
+
+
 @attrs.frozen
 class Closed:
-    """A content that we have sealed: its key, the algorithm, the text in pieces, and the code if there is one."""
+    """A content that we seal: its key, the algorithm, the text, and the code if there is one."""
 
     key: bytes = attrs.field(repr=False)
     identifier: bytes
-    text: tuple[bytes, ...] = attrs.field(repr=False)
-    mac: bytes = b""
+    text: ClosedText
+    mac: tuple[ClosedMac, ...] = ()
 
 
-def close_cbc(content: bytes) -> Closed:
+def close_cbc(content: Sequence[Piece]) -> Closed:
     key, iv = os.urandom(KEY), os.urandom(BLOCK)
-    fill = BLOCK - len(content) % BLOCK
+    size = sum(map(len, content))
+    fill = BLOCK - size % BLOCK
     cipher = Cipher(algorithms.AES256(key), modes.CBC(iv)).encryptor()
-    text = (cipher.update(content), cipher.update(bytes((fill,)) * fill))
+    text = ClosedText(cipher, (*content, bytes((fill,)) * fill), size + fill)
     return Closed(key, der.algorithm(oids.AES256_CBC, der.octets(iv)), text)
 
 
-def close_gcm(content: bytes, length: int = KEY) -> Closed:
+def close_gcm(content: Sequence[Piece], length: int = KEY) -> Closed:
     """``length`` is that of the key in bytes: 32 or 16."""
     key, nonce = os.urandom(length), os.urandom(NONCE)
     # Not the one-shot form: that would hold the interpreter for the whole of a large mail.
     cipher = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
-    text = (cipher.update(content), cipher.finalize())
+    text = ClosedText(cipher, content, sum(map(len, content)))
     parameters = der.sequence(der.octets(nonce), der.integer(TAG))
     kind = oids.AES256_GCM if length == KEY else oids.AES128_GCM
-    return Closed(key, der.algorithm(kind, parameters), text, cipher.tag)
+    return Closed(key, der.algorithm(kind, parameters), text, (ClosedMac(cipher),))

@@ -5,7 +5,11 @@ Not a reader (``ber``) and not a compiler of ASN.1: the little that CMS needs.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from datetime import UTC, datetime
+from typing import TypeVar
+
+P = TypeVar("P", bound=Sized)
 
 SEQUENCE, SET, INTEGER, OCTETS, BITS, OID = 0x30, 0x31, 0x02, 0x04, 0x03, 0x06
 NULL = b"\x05\x00"
@@ -16,8 +20,11 @@ def tlv(tag: int, *parts: bytes) -> bytes:
     return b"".join(around(tag, *parts))
 
 
-def around(tag: int, *parts: bytes) -> tuple[bytes, ...]:
-    """The same without joining: a head and the parts. A large content is then copied once, when all is ready."""
+def around(tag: int, *parts: P) -> tuple[bytes | P, ...]:
+    """The same without joining: a head and the parts. A large content is then copied once, when all is ready.
+
+    A part need not be there yet, if only its length is known.
+    """
     return head(tag, sum(map(len, parts))), *parts
 
 

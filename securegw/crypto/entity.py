@@ -10,9 +10,10 @@ from __future__ import annotations
 import binascii
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from securegw.mail.errors import HeaderTooLarge, SealBroken
+from securegw.mail.gathering import Piece
 from securegw.mail.message import Message, read
 
 MIME_VERSION = b"MIME-Version: 1.0\r\n"
@@ -20,7 +21,7 @@ COLUMNS = 76
 # Many lines are cut at once: one by one takes three times as long.
 BUNCH = struct.Struct(f"{COLUMNS}s" * 64)
 STEP = COLUMNS // 4 * 3 * 64 * 4
-PIECE = 1 << 20
+PIECE = 1 << 18
 ANY_LINE_END = re.compile(rb"\r\n|\r|\n")
 LONE_CR = re.compile(rb"\r(?!\n)")
 NO_LINE_ENDS = bytes(set(range(256)) - set(b"\r\n"))
@@ -34,6 +35,15 @@ def cut(message: Message) -> tuple[bytes, bytes]:
     """The outer header without the fields that move, and the entity made of those and the body."""
     inner = b"".join([_ended(field.raw) for field in message.fields if moves(field.name)])
     return outer_header(message), b"".join((inner, b"\r\n", message.body))
+
+
+def parted(message: Message) -> tuple[bytes, tuple[Piece, ...]]:
+    """The same with the entity in canonical form (RFC 8551 3.1.1), in pieces and without a copy of the body."""
+    inner = b"".join([_ended(field.raw) for field in message.fields if moves(field.name)]) + b"\r\n"
+    body = memoryview(message.raw)[message.body_at :]
+    if _is_canonical(inner) and _is_canonical(body):
+        return outer_header(message), (inner, body)
+    return outer_header(message), (canonical(b"".join((inner, body))),)
 
 
 def outer_header(message: Message) -> bytes:
@@ -67,21 +77,23 @@ def read_entity(content: bytes) -> Message:
 
 
 def canonical(content: bytes) -> bytes:
-    """Lines end with CRLF (RFC 8551 3.1.1), as they nearly always do.
-
-    Looked through in pieces, so that a large mail does not keep the interpreter for itself.
-    """
-    return content if all(map(_has_pairs_only, _pieces(content))) else ANY_LINE_END.sub(b"\r\n", content)
+    """Lines end with CRLF (RFC 8551 3.1.1), as they nearly always do."""
+    return content if _is_canonical(content) else ANY_LINE_END.sub(b"\r\n", content)
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
+def _is_canonical(content: Piece) -> bool:
+    """Looked through in pieces, so that a large mail does not keep the interpreter for itself."""
+    return all(map(_has_pairs_only, _pieces(content)))
+
+
+def _pieces(content: Piece) -> Iterator[bytes]:
     """The content in order; no cut is made behind a CR."""
     at = 0
     while at < len(content):
         end = at + PIECE
-        while content[end - 1 : end] == b"\r":
+        while bytes(content[end - 1 : end]) == b"\r":
             end += 1
-        yield content[at:end]
+        yield bytes(content[at:end])
         at = end
 
 
@@ -92,16 +104,23 @@ def _has_pairs_only(piece: bytes) -> bool:
 
 
 def base64_lines(data: bytes, before: bytes = b"") -> bytes:
-    """Base64 in lines of 76 columns, each ended by CRLF (RFC 2045 6.8), behind ``before``; put together in one go.
+    """Base64 in lines of 76 columns, each ended by CRLF (RFC 2045 6.8), behind ``before``; put together in one go."""
+    return b"".join((before, *base64_pieces((data,))))
+
+
+def base64_pieces(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """The same of a text that comes in pieces.
 
     In steps, so that a large mail does not keep the interpreter for itself.
     """
-    pieces = [before]
-    view = memoryview(data)
-    whole = len(data) // STEP * STEP
-    for at in range(0, whole, STEP):
-        for lines in BUNCH.iter_unpack(binascii.b2a_base64(view[at : at + STEP], newline=False)):
-            pieces += (b"\r\n".join(lines), b"\r\n")
-    text = binascii.b2a_base64(view[whole:], newline=False)
-    pieces.append(b"\r\n".join([*(text[at : at + COLUMNS] for at in range(0, len(text), COLUMNS)), b""]))
-    return b"".join(pieces)
+    rest = b""
+    for piece in pieces:
+        data = b"".join((rest, piece)) if rest else piece
+        view = memoryview(data)
+        whole = len(data) // STEP * STEP
+        for at in range(0, whole, STEP):
+            for lines in BUNCH.iter_unpack(binascii.b2a_base64(view[at : at + STEP], newline=False)):
+                yield b"\r\n".join((*lines, b""))
+        rest = bytes(view[whole:])
+    text = binascii.b2a_base64(rest, newline=False)
+    yield b"\r\n".join([*(text[at : at + COLUMNS] for at in range(0, len(text), COLUMNS)), b""])

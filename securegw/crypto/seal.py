@@ -14,7 +14,7 @@ import hmac
 import os
 import stat
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from securegw.mail.errors import BadKey, SealBroken
+from securegw.mail.gathering import Piece, gathered
 
 SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 MLKEM_SEED, X25519_SEED = 64, 32
@@ -37,7 +38,7 @@ PART = 262_144
 MASTER_PREFIX = "securegw-master-1:"
 MASTER_FILE = "securegw-master-key"
 MASTER_VARIABLE = "SECUREGW_MASTER_KEY"
-VERSION = b"\x01"
+VERSION, FLOWING = b"\x01", b"\x02"
 SALT, NONCE, TAG = 16, 12, 16
 
 
@@ -134,7 +135,7 @@ class MasterKey:
         """32 bytes for another use, for example a MAC."""
         return _derived(self.secret, purpose)
 
-    def seal(self, purpose: str, binding: str, plain: bytes) -> bytes:
+    def seal(self, purpose: str, binding: str, plain: Piece) -> bytes:
         # A fresh key for each text: random nonces under one key would wear out after 2**32 mails (SP 800-38D 8.3).
         salt, nonce = os.urandom(SALT), os.urandom(NONCE)
         cipher = AESGCM(self._one_key(purpose, salt))
@@ -160,16 +161,57 @@ class MasterKey:
             for number, start in enumerate(starts)
         ]
 
-    def open_parts(self, purpose: str, binding: str, parts: Iterable[bytes]) -> bytes:
-        held = list(parts)
-        if not held:
+    def flow(self, purpose: str, binding: str) -> Flow:
+        """A long text that is sealed while it comes."""
+        return Flow(self, purpose, binding)
+
+    def open_parts(self, purpose: str, binding: str, parts: Collection[bytes]) -> bytes:
+        """All parts of a long text; they may be read one by one while they are opened."""
+        return gathered(self.open_each(purpose, binding, parts))
+
+    def open_each(self, purpose: str, binding: str, parts: Collection[bytes]) -> Iterator[bytes]:
+        """The same, part by part. SealBroken may come at the last one: until then nothing is sure to be whole."""
+        count = len(parts)
+        if not count:
             raise SealBroken(detail=f"{purpose}: no parts")
-        return b"".join(
-            self.open(purpose, _nth(binding, number, len(held)), sealed) for number, sealed in enumerate(held)
-        )
+        flows = False
+        for number, sealed in enumerate(parts):
+            if number == 0 and sealed[:1] == FLOWING:
+                flows = True
+                if count == 1:
+                    raise SealBroken(detail=f"{purpose}: no end")
+                yield self.open(purpose, _flowing(binding, "top"), sealed[1:])
+            elif flows:
+                name = _flowing(binding, str(number - 1), last=number == count - 1)
+                yield self.open(purpose, name, sealed)
+            else:
+                yield self.open(purpose, _nth(binding, number, count), sealed)
 
     def _one_key(self, purpose: str, salt: bytes) -> bytes:
         return hmac.digest(self.derive("seal:" + purpose), salt, "sha256")
+
+
+class Flow:
+    """Seals a text whose end is not known yet, part by part, with a last one that says so; and a top, which may be
+    known last. What comes out are the parts that ``open_parts`` opens, the top first.
+
+    A part is bound to its number and to being the last or not: so none can be reordered, dropped, doubled or mixed.
+    """
+
+    def __init__(self, master: MasterKey, purpose: str, binding: str) -> None:
+        self._master = master
+        self._purpose = purpose
+        self._binding = binding
+        self._number = 0
+
+    def next(self, plain: Piece, *, last: bool = False) -> bytes:
+        name = _flowing(self._binding, str(self._number), last=last)
+        self._number += 1
+        return self._master.seal(self._purpose, name, plain)
+
+    def top(self, plain: bytes) -> bytes:
+        """What stands before the first part."""
+        return FLOWING + self._master.seal(self._purpose, _flowing(self._binding, "top"), plain)
 
 
 @lru_cache(maxsize=256)
@@ -189,6 +231,11 @@ def _bound(*words: str) -> bytes:
 
 def _nth(binding: str, number: int, count: int) -> str:
     return f"{binding}/{number}/{count}"
+
+
+def _flowing(binding: str, place: str, *, last: bool = False) -> str:
+    """No name of ``_nth`` looks like this: its last word is a number."""
+    return f"{binding}/{place}/{'last' if last else 'on'}"
 
 
 def load_master_key(path: Path | None, environment: Mapping[str, str] | None = None) -> MasterKey:

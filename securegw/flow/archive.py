@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import attrs
 import txaio
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from securegw.workers import Work
 
 log = txaio.make_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 INLINE = 64 << 10
 LYING = "The mail lies in the mailbox."
@@ -126,9 +129,17 @@ class Archive:
 
     async def _content(self, item: Item, raw: bytes, box: Mailbox) -> bytes:
         """The mail as it is, or the original out of a journal report; what cannot be unpacked is kept as it came."""
-        original = await self._original(raw) if box.unpack and journal.MARK.encode() in raw else None
-        content = with_return_path(item.sender, raw) if original is None else original
+        original = None
+        if box.unpack and await self._worked(raw, _may_be_a_report, raw):
+            original = await self._original(raw)
+        content = await self._worked(raw, with_return_path, item.sender, raw) if original is None else original
         return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+    async def _worked(self, raw: bytes, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Done in a thread where the mail is not small."""
+        if len(raw) <= INLINE:
+            return function(*args, **kwargs)
+        return await self.workers.thread(function, *args, **kwargs)
 
     async def _original(self, raw: bytes) -> bytes | None:
         """In a process: a stranger may have made this."""
@@ -137,6 +148,10 @@ class Archive:
         except WorkerLost:
             log.warn("a journal report could not be unpacked in time and is kept as it came")
             return None
+
+
+def _may_be_a_report(raw: bytes) -> bool:
+    return journal.MARK.encode() in raw
 
 
 def with_return_path(sender: str, raw: bytes) -> bytes:

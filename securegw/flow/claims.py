@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,8 +18,11 @@ import txaio
 from twisted.internet.defer import Deferred, TimeoutError
 
 from securegw import counters
+from securegw.flow.gate import Gate
+from securegw.flow.stored import look_through
 from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
+from securegw.store.bodies import FiledParts
 from securegw.store.troubles import AlreadyThere
 
 if TYPE_CHECKING:
@@ -37,7 +41,8 @@ BATCH = 20
 UNDER_WAY = 50
 IN_MEMORY = 64 << 20
 LARGE = 1 << 20
-LARGE_UNDER_WAY = 2
+LARGE_IN_PARTS = 20
+HEAVY, LIGHT = 4, 2  # times its size is what a large mail takes in memory while it is treated, and while it is sent
 
 PAUSE = 60.0
 SHORT = ((AlreadyThere, 0.0), (StoreBusy, 3.0), (DiskFull, 3.0))  # nothing is wrong with the mail or its neighbours
@@ -47,33 +52,56 @@ POISON = 3
 
 PARKED = counters.declare("securegw_parked", "Mails parked: three times they harmed a worker or were not understood.")
 
-Worker = Callable[["Item", bytes], Coroutine[Any, Any, None]]
+Worker = Callable[["Item", Any], Coroutine[Any, Any, None]]  # the mail is bytes, or Stored where it is large
 Waiting = tuple["Item", bytes | None]
 
 
 @attrs.define
 class Line:
-    """One kind of work: what waits for it and how much is under way; of large mails, few at a time."""
+    """One kind of work: what waits for it and how much is under way.
+
+    Large mails take the gate, ``weight`` times their size each, and nothing of them is held while they wait for it.
+    Where work is done part by part (``in_parts``) they pass it by; then a few go at once.
+    """
 
     work: Worker
     most: int = UNDER_WAY
+    weight: int = HEAVY
+    in_parts: bool = False
     waiting: deque[Waiting] = attrs.field(factory=deque)
-    large: deque[Waiting] = attrs.field(factory=deque)
+    large: deque[Item] = attrs.field(factory=deque)
     under_way: int = 0
     large_under_way: int = 0
+    at_the_gate: bool = False
 
     def add(self, item: Item, raw: bytes | None) -> None:
-        (self.large if item.size > LARGE else self.waiting).append((item, raw))
+        if item.size > LARGE:
+            self.large.append(item)
+        else:
+            self.waiting.append((item, raw))
 
     def next(self) -> Waiting | None:
-        """The next one that may begin now, counted as under way."""
-        if self.large and self.large_under_way < LARGE_UNDER_WAY:
-            self.large_under_way += 1
-            return self.large.popleft()
+        """The next small one that may begin now, counted as under way."""
         if self.waiting and self.under_way < self.most:
             self.under_way += 1
             return self.waiting.popleft()
         return None
+
+    def next_large(self) -> Item | None:
+        """The next one to go to the gate; one at a time, so that others come between."""
+        if not self.large or self.at_the_gate or (self.in_parts and self.large_under_way >= LARGE_IN_PARTS):
+            return None
+        self.at_the_gate = True
+        return self.large[0]
+
+    def admitted(self, item: Item) -> bool:
+        """It may begin, if it has not been forgotten meanwhile."""
+        self.at_the_gate = False
+        if not self.large or self.large[0] is not item:
+            return False
+        self.large.popleft()
+        self.large_under_way += 1
+        return True
 
     def ended(self, item: Item) -> None:
         if item.size > LARGE:
@@ -87,21 +115,33 @@ class Line:
 
     def forget(self) -> int:
         """What waits is left to whoever claims it next; returns how much memory it held, in bytes."""
-        held = sum(item.size for item, raw in (*self.waiting, *self.large) if raw is not None)
+        held = sum(item.size for item, raw in self.waiting if raw is not None)
         self.waiting.clear()
         self.large.clear()
         return held
 
 
 class Claims:
-    """Claims items, holds their bodies in memory within bounds, and has each worked on once."""
+    """Claims items, holds their bodies in memory within bounds, and has each worked on once.
 
-    def __init__(self, database: Database, workers: Work, master: MasterKey, reactor: Any, node: str) -> None:
+    ``gate`` bounds what work on large mails takes; what is held of small ones is counted here.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        workers: Work,
+        master: MasterKey,
+        reactor: Any,
+        node: str,
+        gate: Gate | None = None,
+    ) -> None:
         self.database = database
         self.workers = workers
         self.master = master
         self.reactor = reactor
         self.node = node
+        self.gate = gate or Gate(IN_MEMORY)
         self.session: int | None = None
         self.renewed: float | None = None  # when the store last took something from us
         self.lines: dict[str, Line] = {}
@@ -112,9 +152,10 @@ class Claims:
         self.owed: dict[str, queue.Failed] = {}
         self.idle: list[Deferred[None]] = []
 
-    def work(self, kind: str, worker: Worker, most: int = UNDER_WAY) -> None:
-        """Name the worker for a kind of item."""
-        self.lines[kind] = Line(worker, most)
+    def work(self, kind: str, worker: Worker, most: int = UNDER_WAY, *, in_parts: bool = False) -> None:
+        """Name the worker for a kind of item; ``in_parts`` if it takes large ones as Stored, where they are files."""
+        in_parts = in_parts and self.database.bodies.are_files
+        self.lines[kind] = Line(worker, most, LIGHT if kind == "ready" else HEAVY, in_parts)
 
     async def open(self) -> None:
         """Begin: from here on this process may claim. What dead processes held becomes free."""
@@ -154,7 +195,7 @@ class Claims:
     def _forget_waiting(self) -> None:
         """What has not been begun is left to whoever claims it next."""
         for line in self.lines.values():
-            for item, _ in (*line.waiting, *line.large):
+            for item in (*(item for item, _ in line.waiting), *line.large):
                 self._let_go(item)
             self.held -= line.forget()
 
@@ -186,7 +227,7 @@ class Claims:
         """Take an item that is claimed by this session, with its body if it is in memory."""
         if self.stopping:
             return
-        self.held += item.size if raw is not None else 0
+        self.held += item.size if raw is not None and item.size <= LARGE else 0
         self.hands[item.id] += 1
         self.lines[item.kind].add(item, raw)
         self._go(self.lines[item.kind])
@@ -213,6 +254,21 @@ class Claims:
         while (found := line.next()) is not None:
             item, raw = found
             Deferred.fromCoroutine(self._see_through(line, item, raw))
+        if line.large and (large := line.next_large()) is not None:
+            Deferred.fromCoroutine(self._see_large_through(line, large))
+
+    async def _see_large_through(self, line: Line, item: Item) -> None:
+        if line.in_parts:
+            await self._begin_large(line, item)
+        else:
+            async with self.gate.room(line.weight * item.size):
+                await self._begin_large(line, item)
+
+    async def _begin_large(self, line: Line, item: Item) -> None:
+        admitted = line.admitted(item)
+        self._go(line)
+        if admitted:
+            await self._see_through(line, item, None)
 
     async def _see_through(self, line: Line, item: Item, raw: bytes | None) -> None:
         try:
@@ -223,9 +279,13 @@ class Claims:
             self._ended(line, item)
 
     async def _work(self, line: Line, item: Item, raw: bytes | None) -> None:
-        self.held += item.size if raw is None else 0
+        small = item.size if item.size <= LARGE else 0
+        self.held += small if raw is None else 0
         try:
-            await line.work(item, raw if raw is not None else await self.body(item))
+            if line.in_parts and item.size > LARGE:
+                await self._work_in_parts(line, item)
+            else:
+                await line.work(item, raw if raw is not None else await self.body(item))
         except LostClaim:
             log.warn("item {item} was taken over by another process", item=item.id)
         except Exception as error:
@@ -235,7 +295,7 @@ class Claims:
             if not isinstance(error, MailError):
                 raise
         finally:
-            self.held -= item.size
+            self.held -= small
 
     async def _put_back(self, item: Item, error: Exception) -> None:
         """Try again in a while; what harms the workers or is not understood is parked at the third time.
@@ -266,8 +326,18 @@ class Claims:
 
     async def body(self, item: Item) -> bytes:
         """Read and open an item's body."""
-        parts = await self.workers.settle(self.database.read(queue.body, item.id))
-        return await self.workers.thread(self.master.open_parts, BODY, item.id, parts)
+        parts = await self.workers.settle(self.database.read(queue.open_body, item.id))
+        where = self.workers.disk if item.size > LARGE else self.workers.thread
+        return await where(self.master.open_parts, BODY, item.id, parts)
+
+    async def _work_in_parts(self, line: Line, item: Item) -> None:
+        parts = await self.workers.settle(self.database.read(queue.open_body, item.id))
+        try:
+            each = partial(self.master.open_each, BODY, item.id, parts)
+            await line.work(item, await self.workers.disk(look_through, each, self.workers))
+        finally:
+            if isinstance(parts, FiledParts):
+                parts.close()
 
     def _ended(self, line: Line, item: Item) -> None:
         line.ended(item)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from securegw.flow.claims import Claims
     from securegw.flow.notices import Notices
     from securegw.flow.places import Places
+    from securegw.flow.stored import Stored
     from securegw.flow.treatment import Step
     from securegw.store.database import Database
     from securegw.store.domains import Route
@@ -101,7 +102,7 @@ class Delivery:
     ways: Ways
     hours: Hours
 
-    async def deliver(self, item: Item, raw: bytes) -> None:
+    async def deliver(self, item: Item, raw: bytes | Stored) -> None:
         """Try what still waits, and commit what came of it."""
         waiting = [recipient for recipient in item.recipients if recipient.state == "waiting"]
         tried = await self._try(item, waiting, raw)
@@ -110,7 +111,7 @@ class Delivery:
 
     # --- one try --------------------------------------------------------------------------------------------------
 
-    async def _try(self, item: Item, waiting: list[Recipient], raw: bytes) -> Tried:
+    async def _try(self, item: Item, waiting: list[Recipient], raw: bytes | Stored) -> Tried:
         """All ways at once: a dead one does not hold up the others."""
         groups: dict[tuple[Route, str], list[Recipient]] = defaultdict(list)
         refused: dict[str, Reply] = {}
@@ -122,7 +123,7 @@ class Delivery:
                 continue
             route = self.places.route(address)
             groups[(route, "" if route.hop else address.domain)].append(recipient)
-        checked = len(raw) > INLINE and await self._is_good(raw)
+        checked = await self._is_good(raw)
         sends = [
             self._send(item, route, domain, recipients, raw, checked=checked)
             for (route, domain), recipients in groups.items()
@@ -132,8 +133,12 @@ class Delivery:
         tries = [Deferred.fromCoroutine(send) for send in sends]
         return functools.reduce(operator.or_, await gatherResults(tries), Tried(refused))
 
-    async def _is_good(self, raw: bytes) -> bool:
+    async def _is_good(self, raw: bytes | Stored) -> bool:
         """Whether a large text may go on the wire, found out beside the reactor; what is wrong says who sends it."""
+        if not isinstance(raw, bytes):
+            return raw.good
+        if len(raw) <= INLINE:
+            return False
         try:
             await self.workers.thread(messages.check_wire, raw)
         except BareLine:
@@ -141,7 +146,7 @@ class Delivery:
         return True
 
     async def _send(
-        self, item: Item, route: Route, domain: str, recipients: list[Recipient], raw: bytes, *, checked: bool
+        self, item: Item, route: Route, domain: str, recipients: list[Recipient], raw: bytes | Stored, *, checked: bool
     ) -> Tried:
         addresses = [recipient.address for recipient in recipients]
         try:
@@ -183,7 +188,7 @@ class Delivery:
 
     # --- what the sender is told ----------------------------------------------------------------------------------
 
-    async def _tell(self, item: Item, raw: bytes, settled: tuple[Recipient, ...], tried: Tried) -> Treatment:
+    async def _tell(self, item: Item, raw: bytes | Stored, settled: tuple[Recipient, ...], tried: Tried) -> Treatment:
         """The notices about this try, each kind by itself; the mail is not even read where there is no news."""
         news = [new for new, old in zip(settled, item.recipients, strict=True) if new.state != old.state]
         failed = [_failure(each, tried) for each in news if each.state == "failed"]
@@ -191,7 +196,8 @@ class Delivery:
         late = [_failure(each, tried) for each in await self._late(item, settled)]
         if not (failed or relayed or late):
             return Treatment()
-        message, now, until = messages.read(raw), self.now(), item.received + self.settings.life
+        message = messages.read(raw if isinstance(raw, bytes) else raw.head)
+        now, until = self.now(), item.received + self.settings.life
         warning = self.notices.about(item, message, late, now, "delayed", until)
         told = self.notices.about(item, message, failed, now)
         told += self.notices.about(item, message, relayed, now, "relayed")

@@ -19,6 +19,7 @@ from securegw.flow import reprocess
 from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case, copies, direction_of
 from securegw.flow.dressing import Dress, dressed
+from securegw.flow.filing import sealed
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
 from securegw.flow.quarantine import is_released
@@ -109,7 +110,7 @@ class Incoming:
         treatment = Treatment(also=(told,), copies=copies(decision for _, decision in decisions))
         for recipient, decision in decisions:
             if decision.outcome != "send":
-                treatment += self._not_sent(accepted, recipient, decision)
+                treatment += await self._not_sent(accepted, recipient, decision)
             else:
                 treatment += Treatment(stays=(queue.Recipient(str(recipient), decision=in_short(decision)),))
         return _shared(treatment)
@@ -142,7 +143,7 @@ class Incoming:
         decision = case.decide(user, "incoming", verdict=sight.verdict)
         if decision.outcome != "send":
             said = decided(again.item, [(user, decision)], self.now())
-            return self._not_sent(accepted, asked, decision) + Treatment(also=(said,))
+            return await self._not_sent(accepted, asked, decision) + Treatment(also=(said,))
         dress = self._dress(again, sight, decision)
         raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
         row = queue.Recipient(str(user), decision=in_short(decision))
@@ -202,7 +203,7 @@ class Incoming:
     async def _treat_one(self, accepted: Accepted, sight: Sight, recipient: Address, decision: Decision) -> Treatment:
         steps = await self._steps(accepted, sight, recipient)
         if decision.outcome != "send":
-            return self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
+            return await self._not_sent(accepted, recipient, decision) + Treatment(also=steps)
         row = queue.Recipient(str(recipient), decision=in_short(decision))
         dress = self._dress(accepted, sight, decision)
         if dress is not None:
@@ -233,7 +234,7 @@ class Incoming:
             disarm="unauthenticated-cipher" in sight.verdict.reasons and not sight.verdict.signed_ok,
         )
 
-    def _not_sent(self, accepted: Accepted, recipient: Address, decision: Decision) -> Treatment:
+    async def _not_sent(self, accepted: Accepted, recipient: Address, decision: Decision) -> Treatment:
         if decision.outcome == "refuse":
             sentence = decision.sentence
             failure = Failure(recipient=str(recipient), status="5.7.1", diagnostic=sentence, sentence=sentence)
@@ -243,7 +244,7 @@ class Incoming:
             accepted.item,
             id=identity,
             recipients=(queue.Recipient(str(recipient), decision=in_short(decision)),),
-            body=tuple(self.master.seal_parts(BODY, identity, accepted.raw)),
+            body=await sealed(identity, accepted.raw, self.master, self.claims.database.bodies, self.workers),
             session=None,
             state="held",
             note=decision.sentence,
@@ -317,6 +318,8 @@ def _is_sealed(method: Method, clean: Message) -> bool:
 
 def _shared(treatment: Treatment) -> Treatment:
     """Recipients with the very same bytes share one mail, and so do those for whom it is held for the same reason."""
+    if len(treatment.finished) < 2:  # to hash a large mail takes its time
+        return treatment
     kept: dict[bytes, Finished] = {}
     held: dict[str, Finished] = {}
     alone: list[Finished] = []

@@ -6,8 +6,9 @@ RFC 5321 4.5.3 (limits), 6.3 (loops), RFC 6409 6.1 (whose sender somebody who si
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,14 +17,26 @@ import txaio
 
 from securegw import config
 from securegw.config import setting
+from securegw.crypto.seal import MasterKey
 from securegw.flow import reprocess, threshold
 from securegw.flow.circles import Circles
-from securegw.flow.claims import BODY
+from securegw.flow.claims import BODY, HEAVY
+from securegw.flow.envelopes import item_of, row_of, source_record
+from securegw.flow.filing import unfile
 from securegw.flow.room import Room, folder_of
+from securegw.flow.spool import Spool
 from securegw.fresh import Fresh
 from securegw.ids import new_id
 from securegw.mail import message as messages
-from securegw.mail.errors import MailboxSuspended, MailLoop, RelayDenied, TooBig, UnknownSender, WrongPassword
+from securegw.mail.errors import (
+    Later,
+    MailboxSuspended,
+    MailLoop,
+    RelayDenied,
+    TooBig,
+    UnknownSender,
+    WrongPassword,
+)
 from securegw.pages.rates import network_of
 from securegw.policy.patterns import addresses_test
 from securegw.store import queue
@@ -33,16 +46,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from securegw.accounts import Accounts
-    from securegw.crypto.seal import MasterKey
     from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
     from securegw.flow.connector import Connector
     from securegw.flow.places import Places
     from securegw.flow.recipients import Recipients
     from securegw.mail.address import Address
-    from securegw.mail.envelope import Envelope, Source, Wishes
+    from securegw.mail.envelope import Envelope, Source
+    from securegw.store.bodies import Body, Filed
     from securegw.store.database import Database
     from securegw.store.logins import Login
+    from securegw.store.mailboxes import Mailbox
     from securegw.workers import Work
 
 log = txaio.make_logger()
@@ -212,10 +226,24 @@ class Intake:
         peer = getattr(peer, "ipv4_mapped", None) or peer
         return any(peer in network for network in self.settings.relay_networks)
 
-    async def accept(self, envelope: Envelope, raw: bytes) -> str:
+    @property
+    def spool(self) -> Callable[[Sequence[Address]], Spool] | None:
+        """Makes a spool for a large text; None for a database in memory."""
+        return self._spool if self.database.bodies.can_come else None
+
+    def _spool(self, recipients: Sequence[Address]) -> Spool:
+        """What is for mailboxes alone never lies under the master key: its key is forgotten with it."""
+        alone = self.archive is not None and bool(self.places.mailboxes_alone(recipients))
+        master = MasterKey(secrets.token_bytes(32)) if alone else self.master
+        holds = self.connector is not None
+        return Spool(new_id(), master, self.database.bodies, self.workers, self.room.check, holds_head=holds)
+
+    async def accept(self, envelope: Envelope, raw: bytes | Spool) -> str:
         """Make a mail durable and send it on its journey; returns its trace id. ``raw`` as received, CRLF lines."""
         if len(raw) > self.settings.size_limit:
             raise TooBig
+        if isinstance(raw, Spool):
+            return await self._accept_spooled(envelope, raw)
         message = messages.read(raw)
         if self.connector is not None:
             envelope, raw = self._judged(self.connector, envelope, message)
@@ -225,21 +253,73 @@ class Intake:
         self.room.check(len(raw))
         complete = await self._worked(messages.prepend, raw, self.circles.received_line(envelope))
         if self.archive is not None and (boxes := self.places.mailboxes_alone(envelope.recipients)):
-            await self.archive.accept(_item(envelope, complete, message.first("Message-ID") or ""), complete, boxes)
+            item = item_of(envelope, len(complete), message.first("Message-ID") or "")
+            await self.archive.accept(item, complete, boxes)
             return envelope.trace
         entry = await self._entry(envelope, complete, message.first("Message-ID") or "")
         await self.workers.settle(self.database.write_many(queue.put, entry))
         self.room.taken(len(raw))
+        self._log_accepted(envelope, len(raw))
+        if entry.session is not None:
+            self.claims.take(entry.item(), complete)
+        return envelope.trace
+
+    async def _accept_spooled(self, envelope: Envelope, spool: Spool) -> str:
+        """The same for a text that is on the disk but for its top: it is not read again."""
+        message, head = messages.read(spool.head), spool.head
+        if self.connector is not None:
+            envelope, head = self._judged(self.connector, envelope, message)
+        if message.count("Received") > self.settings.hops_limit or self.circles.is_in_one(message):
+            raise MailLoop
+        threshold.check(envelope, message, self.places)
+        self.room.check(len(spool))
+        top = messages.prepend(head, self.circles.received_line(envelope))
+        if not spool.holds_head:
+            top = top.removesuffix(head)
+        filed, size = await spool.end(top), len(top) + spool.written
+        boxes = self.places.mailboxes_alone(envelope.recipients) if self.archive is not None else ()
+        message_id = message.first("Message-ID") or ""
+        if boxes:
+            await self._archive_spooled(item_of(envelope, size, message_id), spool, filed, boxes)
+            return envelope.trace
+        if spool.master is not self.master:
+            raise Later(detail="the mailbox has gone while a mail for it came in")
+        entry = self._entry_of(envelope, spool.identity, filed, size, message_id)
+        if self.database.bodies.are_files:
+            await self._put_spooled(entry, spool)
+        else:
+            await self._copy_spooled(entry)
+        self.room.taken(size)
+        self._log_accepted(envelope, len(spool))
+        return envelope.trace
+
+    async def _put_spooled(self, entry: queue.Entry, spool: Spool) -> None:
+        """A row names the file, or may: from here on the database knows whether it may go."""
+        spool.keep()
+        try:
+            await self.workers.settle(self.database.write_many(queue.put, entry))
+        except Exception:
+            await unfile((entry,), self.database, self.workers)
+            raise
+
+    async def _copy_spooled(self, entry: queue.Entry) -> None:
+        """Bodies are rows here, so the whole of it is in memory for this moment."""
+        async with self.claims.gate.room(HEAVY * entry.size):
+            await self.workers.settle(self.database.write_many(queue.put, entry))
+
+    async def _archive_spooled(self, item: queue.Item, spool: Spool, filed: Filed, boxes: Sequence[Mailbox]) -> None:
+        assert self.archive is not None
+        async with self.claims.gate.room(HEAVY * item.size):
+            await self.archive.accept(item, await self.workers.disk(spool.read, filed), boxes)
+
+    def _log_accepted(self, envelope: Envelope, size: int) -> None:
         log.info(
             "accepted {trace} from {peer} for {count} recipients, {size} bytes",
             trace=envelope.trace,
             peer=envelope.source.address,
             count=len(envelope.recipients),
-            size=len(raw),
+            size=size,
         )
-        if entry.session is not None:
-            self.claims.take(entry.item(), complete)
-        return envelope.trace
 
     def _judged(self, connector: Connector, envelope: Envelope, message: messages.Message) -> tuple[Envelope, bytes]:
         """What the connector's field makes of a mail; who was let in for it and does not show it may not relay."""
@@ -252,19 +332,24 @@ class Intake:
 
     async def _entry(self, envelope: Envelope, raw: bytes, message_id: str) -> queue.Entry:
         identity = new_id()
+        return self._entry_of(envelope, identity, tuple(await self._seal(identity, raw)), len(raw), message_id)
+
+    def _entry_of(
+        self, envelope: Envelope, identity: str, body: Body, size: int, message_id: str
+    ) -> queue.Entry:
         return queue.Entry(
             id=identity,
             kind="accepted",
             trace=envelope.trace,
             sender=str(envelope.sender) if envelope.sender else "",
-            recipients=tuple(_row(address, envelope.wishes.get(address)) for address in envelope.recipients),
+            recipients=tuple(row_of(address, envelope.wishes.get(address)) for address in envelope.recipients),
             source=source_record(envelope),
-            size=len(raw),
+            size=size,
             received=envelope.received,
-            body=tuple(await self._seal(identity, raw)),
+            body=body,
             state="held" if self.settings.hold else "waiting",
             message_id=message_id[:998],
-            session=None if self.settings.hold else self.claims.birth(len(raw)),
+            session=None if self.settings.hold else self.claims.birth(size),
         )
 
     async def _seal(self, identity: str, raw: bytes) -> list[bytes]:
@@ -275,44 +360,6 @@ class Intake:
         if len(raw) <= INLINE:
             return function(raw, *more)
         return await self.workers.thread(function, raw, *more)
-
-
-def source_record(envelope: Envelope) -> dict[str, object]:
-    """What the queue row keeps of an envelope's source."""
-    record: dict[str, object] = {**_plain(envelope.source), "eight_bit": envelope.eight_bit, "utf8": envelope.utf8}
-    if not (envelope.wishes or envelope.ret or envelope.envid):
-        return record
-    told = {str(address): [wish.notify, wish.original] for address, wish in envelope.wishes.items()}
-    wished = {"ret": envelope.ret, "envid": envelope.envid, "wishes": told}
-    record.update({name: value for name, value in wished.items() if value})
-    return record
-
-
-@lru_cache(maxsize=1024)
-def _plain(source: Source) -> dict[str, object]:
-    """A peer that hands in many mails is written down in the same words each time."""
-    return attrs.asdict(source)
-
-
-def _item(envelope: Envelope, raw: bytes, message_id: str) -> queue.Item:
-    """What the history tells of a mail that never is in the queue."""
-    return queue.Item(
-        id=new_id(),
-        kind="accepted",
-        trace=envelope.trace,
-        sender=str(envelope.sender) if envelope.sender else "",
-        recipients=tuple(_row(address, None) for address in envelope.recipients),
-        source=source_record(envelope),
-        size=len(raw),
-        received=envelope.received,
-        message_id=message_id[:998],
-    )
-
-
-def _row(address: Address, wish: Wishes | None) -> queue.Recipient:
-    if wish is None:
-        return queue.Recipient(str(address))
-    return queue.Recipient(str(address), notify=wish.notify, original=wish.original)
 
 
 def _fold(name: str) -> str:

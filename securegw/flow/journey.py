@@ -13,6 +13,7 @@ import attrs
 import txaio
 
 from securegw.flow import history, quarantine
+from securegw.flow.filing import filed, unfile
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
 from securegw.store import queue
@@ -71,18 +72,23 @@ class Journey:
 
     async def _commit(self, accepted: Accepted, treatment: Treatment) -> None:
         item = accepted.item
+        entries = tuple([await filed(finished.entry, self.database, self.workers) for finished in treatment.finished])
         came = () if item.note else (history.accepted(item),)  # one that has waited was told of before
         treated = queue.Treated(
             id=item.id,
             session=item.session or 0,
             stays=treatment.stays,
-            entries=tuple(finished.entry for finished in treatment.finished),
+            entries=entries,
             also=(*came, *treatment.also),
             direction=item.direction,
             keep=True,
             now=self.now(),
         )
-        await self.workers.settle(self.database.write_many(queue.treated_many, treated))
+        try:
+            await self.workers.settle(self.database.write_many(queue.treated_many, treated))
+        except Exception:
+            await unfile(entries, self.database, self.workers)
+            raise
         if treatment.stays:
             self.claims.take(attrs.evolve(item, kind="ready", recipients=treatment.stays, tries=0), accepted.raw)
         for finished in treatment.finished:

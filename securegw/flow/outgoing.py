@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import txaio
 
-from securegw.flow.claims import BODY, LARGE
+from securegw.flow import protect as protecting
+from securegw.flow.claims import LARGE
 from securegw.flow.deciding import Case, copies
+from securegw.flow.filing import sealed
 from securegw.flow.history import decided, in_short
-from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect, sealed
+from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.quarantine import is_released
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
@@ -101,8 +103,8 @@ class Outgoing:
         treatment = await self._send(accepted, sends, user)
         if len(sends) < len(ways):
             treatment += self._refuse(accepted, [way for way in ways if way.decision.outcome == "refuse"])
-            treatment += self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
-            treatment += self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
+            treatment += await self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
+            treatment += await self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
         told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
         return attrs.evolve(treatment, also=(*treatment.also, told), copies=copies(way.decision for way in ways))
 
@@ -146,15 +148,15 @@ class Outgoing:
         failures = [_failure(way.recipient, sentence or way.decision.sentence) for way in ways]
         return Treatment(finished=self.notices.about(accepted.item, accepted.message, failures, self.now()))
 
-    def _wait(self, accepted: Accepted, ways: list[Way]) -> Treatment:
+    async def _wait(self, accepted: Accepted, ways: list[Way]) -> Treatment:
         """Those that wait become an accepted mail of their own; too long a wait ends as a refusal."""
         if not ways:
             return Treatment()
         if self.now() - accepted.item.received > LIFE:
             return self._refuse(accepted, ways)
-        return self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
+        return await self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
 
-    def _hold(self, accepted: Accepted, ways: list[Way]) -> Treatment:
+    async def _hold(self, accepted: Accepted, ways: list[Way]) -> Treatment:
         """Those that an administrator has to look at, by the rule that wants it; released, they are decided anew."""
         by_rule: dict[tuple[bool, str, str], list[Way]] = {}
         for way in ways:
@@ -162,16 +164,16 @@ class Outgoing:
             by_rule.setdefault((decision.quarantined, decision.rule, decision.sentence), []).append(way)
         treatment = Treatment()
         for together in by_rule.values():
-            treatment += self._kept(accepted, together, state="held")
+            treatment += await self._kept(accepted, together, state="held")
         return treatment
 
-    def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
+    async def _kept(self, accepted: Accepted, ways: list[Way], **how: Any) -> Treatment:
         identity = new_id()
         entry = successor(
             accepted.item,
             id=identity,
             recipients=tuple(way.row for way in ways),
-            body=tuple(self.master.seal_parts(BODY, identity, accepted.raw)),
+            body=await sealed(identity, accepted.raw, self.master, self.database.bodies, self.workers),
             session=None,
             note=ways[0].decision.sentence,
             **how,
@@ -196,7 +198,7 @@ class Outgoing:
             else:
                 plans.append((way, plan, beside))
         done, failed = await self._protect(accepted, _together(plans))
-        return treatment + done + self._go_on_without(accepted, [*broken, *failed])
+        return treatment + done + await self._go_on_without(accepted, [*broken, *failed])
 
     async def _prepare(self, accepted: Accepted, way: Way, signing: Signing | None) -> tuple[Plan, Treatment]:
         """The work for one recipient, and what belongs into the same commit if it succeeds."""
@@ -206,7 +208,7 @@ class Outgoing:
         cover = await self.webmail.cover(accepted, way.recipient, display_name(accepted, accepted.sender))
         return attrs.evolve(plan, wrap=cover.wrap), cover.beside
 
-    def _go_on_without(self, accepted: Accepted, broken: list[Broken]) -> Treatment:
+    async def _go_on_without(self, accepted: Accepted, broken: list[Broken]) -> Treatment:
         """Those for whom it did not work do not stop the others (S13).
 
         What will never work goes back to the sender. What may work later, or should never have happened, goes on alone,
@@ -221,7 +223,7 @@ class Outgoing:
             else:
                 log.warn("{trace}: {error}; the others go on", trace=accepted.item.trace, error=repr(each.error)[:200])
                 for way in each.ways:
-                    treatment += self._kept(accepted, [way], state="waiting", next_try=self.now() + WAIT)
+                    treatment += await self._kept(accepted, [way], state="waiting", next_try=self.now() + WAIT)
         return treatment
 
     def _plan(self, way: Way, signing: Signing | None) -> Plan:
@@ -281,20 +283,25 @@ class Outgoing:
     async def _worked(self, raw: bytes, work: list[tuple[str, Plan]]) -> list[Protected | Exception]:
         """In a process; what is large is not copied there, and a carrier is made of what stays here: in a thread."""
         if len(raw) > LARGE or any(plan.wrap is not None for _, plan in work):
-            return await self.workers.thread(protect, raw, work, self.master)
-        made = await self.workers.own_process(protect, raw, work, None)
-        return [sealed(each, self.master) if isinstance(each, Protected) else each for each in made]
+            return await self.workers.thread(protect, raw, work, self.master, self.database.bodies)
+        made = await self.workers.own_process(protect, raw, work, None, None)
+        return [await self._sealed(each) if isinstance(each, Protected) else each for each in made]
+
+    async def _sealed(self, made: Protected) -> Protected:
+        if len(made.raw) <= LARGE:
+            return protecting.sealed(made, self.master, self.database.bodies)
+        return await self.workers.thread(protecting.sealed, made, self.master, self.database.bodies)
 
     def _entry(self, accepted: Accepted, ways: list[Way], protected: Protected) -> queue.Entry:
         return successor(
             accepted.item,
             id=protected.identity,
             kind="ready",
-            body=protected.parts,
-            size=len(protected.raw),
+            body=protected.body,
+            size=protected.size,
             recipients=tuple(way.row for way in ways),
             direction="outgoing",
-            session=self.claims.birth(len(protected.raw)),
+            session=self.claims.birth(protected.size),
             next_try=0.0,
         )
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from securegw.crypto import smime
-from securegw.flow.claims import BODY
+from securegw.flow import filing
+from securegw.flow.claims import LARGE
 from securegw.mail import message as messages
 from securegw.mail.insertion import Insertion, insert
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.keys.issue import Signing
     from securegw.policy.decision import Decision
+    from securegw.store.bodies import Bodies, Body
 
 
 @attrs.frozen
@@ -53,11 +55,12 @@ class Plan:
 
 @attrs.frozen
 class Protected:
-    """A finished mail: its id in the queue, its bytes, and the same sealed in parts."""
+    """A finished mail: its id in the queue, its bytes, and the same sealed; a large one's bytes are not kept."""
 
     identity: str
-    raw: bytes
-    parts: tuple[bytes, ...] = ()
+    raw: bytes = attrs.field(repr=False)
+    size: int = 0
+    body: Body = ()
 
 
 def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
@@ -65,7 +68,9 @@ def edits_of(decision: Decision, banner: Insertion | None = None) -> Edits:
     return Edits(decision.strip_fields, decision.subject, banner)
 
 
-def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey | None) -> list[Protected | Exception]:
+def protect(
+    raw: bytes, work: list[tuple[str, Plan]], master: MasterKey | None, bodies: Bodies | None
+) -> list[Protected | Exception]:
     """Carry out all plans for one mail, each under the id it will have; what several have in common is done once.
 
     Without the master key, which no process gets, nothing is sealed. A plan that fails gives its error in the place
@@ -75,25 +80,31 @@ def protect(raw: bytes, work: list[tuple[str, Plan]], master: MasterKey | None) 
     done: list[Protected | Exception] = []
     for identity, plan in work:
         try:
-            done.append(_protect_one(raw, identity, plan, signed, master))
+            done.append(_protect_one(raw, identity, plan, signed, master, bodies))
         except Exception as error:
             done.append(error)
     return done
 
 
 def _protect_one(
-    raw: bytes, identity: str, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes], master: MasterKey | None
+    raw: bytes,
+    identity: str,
+    plan: Plan,
+    signed: dict[tuple[Edits, Signing | None], bytes],
+    master: MasterKey | None,
+    bodies: Bodies | None,
 ) -> Protected:
     content = _content(raw, plan, signed)
     if plan.certificates:
         content = smime.encrypt(content, plan.certificates, plan.choice)
     made = Protected(identity, content)
-    return made if master is None else sealed(made, master)
+    return made if master is None or bodies is None else sealed(made, master, bodies)
 
 
-def sealed(made: Protected, master: MasterKey) -> Protected:
-    """The same with its body as the store keeps it."""
-    return attrs.evolve(made, parts=tuple(master.seal_parts(BODY, made.identity, made.raw)))
+def sealed(made: Protected, master: MasterKey, bodies: Bodies) -> Protected:
+    """The same with its body as the store keeps it; a large one goes into its file, so this is for a thread."""
+    body, size = filing.seal(made.identity, made.raw, master, bodies), len(made.raw)
+    return Protected(made.identity, made.raw if size <= LARGE else b"", size, body)
 
 
 def _content(raw: bytes, plan: Plan, signed: dict[tuple[Edits, Signing | None], bytes]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import attrs
@@ -23,6 +24,7 @@ from securegw.mail import compose
 from securegw.mail.address import Address, Mailbox, parse_path
 from securegw.mail.envelope import Envelope, Source
 from securegw.mail.errors import BrokenCarrier, LetterGone, LetterWithdrawn, WrongAccount
+from securegw.mail.gathering import gathered
 from securegw.store import events, letters, people
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 log = txaio.make_logger()
 
-COLUMNS = 76
 VERSION = "1"
 
 
@@ -266,8 +267,7 @@ class Webmail:
 
 def write_carrier(texts: Texts, head: Letterhead, sealing: carrier.Sealing, letter: bytes) -> bytes:
     """The carrier mail: an explanation, and the letter sealed inside an HTML attachment. For a worker."""
-    packed = carrier.pack(sealing, letter)
-    folded = "\n".join(packed[at : at + COLUMNS] for at in range(0, len(packed), COLUMNS))
+    place = secrets.token_hex(carrier.COLUMNS // 2)  # it stands for the letter, which may be large, until all is done
     values: dict[str, object] = {
         "sender_name": head.sender.name or str(head.sender.address),
         "organisation": head.organisation,
@@ -282,14 +282,14 @@ def write_carrier(texts: Texts, head: Letterhead, sealing: carrier.Sealing, lett
         v=VERSION,
         action=f"{head.url}/open",
         account=sealing.account,
-        letter=folded,
+        letter=place,
         languages=sorted(texts.languages, key=lambda language: language != head.language),
         **values,
     )
     # Pure ASCII travels as 7bit: base64 around base64 would cost a third more in size.
     content = page.encode("ascii", "xmlcharrefreplace").replace(b"\n", b"\r\n")
     attachment = compose.Attachment("secure-email.html", "text/html", content, encoding="7bit")
-    return compose.compose(
+    mail = compose.compose(
         sender=head.sender,
         to=(head.recipient,),
         text=texts.mail("carrier", head.language, **values),
@@ -298,6 +298,8 @@ def write_carrier(texts: Texts, head: Letterhead, sealing: carrier.Sealing, lett
         headers=_thread(head.thread),
         attachments=(attachment,),
     )
+    before, after = mail.split(place.encode("ascii"))
+    return gathered(chain((before,), carrier.packed_lines(sealing, letter, b"\r\n"), (after,)))
 
 
 def hint(address: Address) -> str:

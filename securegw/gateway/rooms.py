@@ -22,6 +22,7 @@ from securegw.flow.claims import Claims
 from securegw.flow.connector import read_connector
 from securegw.flow.contents import Examiner
 from securegw.flow.delivery import Delivery
+from securegw.flow.gate import Gate
 from securegw.flow.hours import Hours
 from securegw.flow.incoming import Incoming
 from securegw.flow.intake import Intake
@@ -50,6 +51,7 @@ from securegw.keys.published import Published
 from securegw.keys.revocations import Revocations
 from securegw.mail.texts import Texts
 from securegw.servers.connections import Doorkeeper
+from securegw.servers.smtp_room import TextRoom
 from securegw.store.database import Database, place
 from securegw.store.fence import FILE
 from securegw.tls import ClientTLS
@@ -84,6 +86,7 @@ class House:
     pickup: Pickup
     health: Watch
     relay: Any
+    texts_coming: TextRoom
     doors: list[Place]
     callers: Doorkeeper  # of all SMTP doors: their limits are for them together
 
@@ -112,7 +115,8 @@ def furnish(
     accounts = Accounts(database, master, workers, now, cost)
     mailbox_keys = MailboxKeys(accounts=accounts, database=database, workers=workers, now=now)
     places = Places(database, workers)
-    claims = Claims(database, workers, master, reactor, f"{socket.gethostname()}/{os.getpid()}")
+    node = f"{socket.gethostname()}/{os.getpid()}"
+    claims = Claims(database, workers, master, reactor, node, Gate(settings.workers.large_memory))
     notices = Notices(own.host, own.language, texts, master, claims)
     recipients = Recipients(
         seconds=settings.intake.call_time,
@@ -207,7 +211,7 @@ def furnish(
         now=now,
     )
     claims.work("accepted", journey.treat)
-    claims.work("ready", delivery.deliver, most=1000)  # most of them wait for a neighbour
+    claims.work("ready", delivery.deliver, most=1000, in_parts=True)  # most of them wait for a neighbour
     return House(
         settings,
         database,
@@ -248,6 +252,7 @@ def furnish(
         Pickup(keys=mailbox_keys, claims=claims, database=database, workers=workers, clock=reactor),
         Watch(settings.health, _health_places(settings, database, claims, hours), database, workers, now),
         relay,
+        TextRoom(settings.smtp.memory),
         doors,
         Doorkeeper(settings.smtp.room(), now),
     )
@@ -275,7 +280,10 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
     own = settings.gateway
     master = load_master_key(own.master_key)
     database = Database(
-        place(settings.database.url, own.directory), readers=settings.database.readers, fence=own.directory / FILE
+        place(settings.database.url, own.directory),
+        readers=settings.database.readers,
+        fence=own.directory / FILE,
+        coming=own.directory,
     )
     try:
         database.lock()

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import attrs
 
 from securegw.mail.errors import BareLine, HeaderTooLarge
+from securegw.mail.gathering import spliced
 from securegw.mail.words import decode_words, encode_words, loose_text
 
 __all__ = [
@@ -160,7 +161,7 @@ def without(message: Message, names: Iterable[str]) -> bytes:
     kept = [field.raw for field in message.fields if not goes(field.name)]
     if len(kept) == len(message.fields):
         return message.raw
-    return b"".join(kept) + message.raw[message.header_end :]
+    return spliced(message.raw, 0, message.header_end, b"".join(kept))
 
 
 def _name_test(names: Iterable[str]) -> Callable[[bytes], bool]:
@@ -191,12 +192,12 @@ def with_field(message: Message, name: str, value: str) -> bytes:
     line, wanted, at = field_line(name, value), name.lower().encode(), 0
     for field in message.fields:
         if field.name.lower() == wanted:
-            return message.raw[:at] + line + message.raw[at + len(field.raw) :]
+            return spliced(message.raw, at, at + len(field.raw), line)
         at += len(field.raw)
     if at == 0 and message.body_at == 0:
-        return line + b"\r\n" + message.raw
+        return spliced(message.raw, 0, 0, line + b"\r\n")
     ended = b"" if at == 0 or message.raw[at - 1 : at] == b"\n" else b"\r\n"
-    return message.raw[:at] + ended + line + message.raw[at:]
+    return spliced(message.raw, at, at, ended + line)
 
 
 def prepend(raw: bytes, lines: bytes) -> bytes:
@@ -239,9 +240,14 @@ class WireCheck:
         self._half = piece.endswith(b"\r")
         self._good = self._good and _is_whole(piece[:-1] if self._half else piece)
 
+    @property
+    def is_good(self) -> bool:
+        """Whether all pieces together may go on the wire."""
+        return self._good and not self._half
+
     def end(self) -> None:
         """Raise BareLine if one of the pieces has something that may not be, or the last one half a pair."""
-        if self._half or not self._good:
+        if not self.is_good:
             raise BareLine
 
 

@@ -41,6 +41,7 @@ class SmtpFactory(protocol.ServerFactory):
         *,
         implicit_tls: bool = False,
         doorkeeper: Doorkeeper | None = None,
+        room: TextRoom | None = None,
     ) -> None:
         file = settings.client_authorities
         self.intake = intake
@@ -62,7 +63,8 @@ class SmtpFactory(protocol.ServerFactory):
             junk=settings.junk,
             sign_in=settings.sign_in,
             stressed=lambda: self.doorkeeper.stressed,
-            room=TextRoom(settings.memory, "smtps" if implicit_tls else "smtp"),
+            room=room or TextRoom(settings.memory),
+            spool=intake.spool,
         )
 
     def is_proxy(self, address: str) -> bool:
@@ -102,6 +104,9 @@ def smtp_factory(
     *,
     implicit_tls: bool = False,
     doorkeeper: Doorkeeper | None = None,
+    room: TextRoom | None = None,
 ) -> SmtpFactory:
-    """One row of the gateway's table of doors; with one ``doorkeeper`` several listeners share one room."""
-    return SmtpFactory(intake, settings, tls, host, clock, implicit_tls=implicit_tls, doorkeeper=doorkeeper)
+    """One row of the gateway's table of doors; several share a ``doorkeeper``, and a ``room`` for large texts."""
+    return SmtpFactory(
+        intake, settings, tls, host, clock, implicit_tls=implicit_tls, doorkeeper=doorkeeper, room=room
+    )

@@ -7,22 +7,34 @@ RFC 3030 2 (BDAT).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from securegw.mail.message import WireCheck
+from securegw.servers.smtp_spool import SPOOLED_FROM, AfterChunks, AfterData, Spool, Way
 
 END, DOT_LINE = b"\r\n.\r\n", b"\r\n."
 SMALL, LARGE = 512, 65536
 
 
+def _none() -> None:
+    return None
+
+
 class Pieces:
     """A text as it comes. Large pieces are kept as they are, small ones together: a byte each must not cost fifty.
 
-    Each is looked through when it comes: all of a large text at its end would hold up everybody else.
+    Each is looked through when it comes: all of a large text at its end would hold up everybody else. From some size
+    on they go to a spool, if ``spool`` gives one, by the ``way`` on which the wire becomes text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spool: Callable[[], Spool | None] = _none, way: Callable[[Spool], Way] = AfterChunks) -> None:
         self.size = 0
+        self._open = spool
+        self._find_way = way
+        self._keep_until = SPOOLED_FROM
+        self._way: Way | None = None
+        self._spool: Spool | None = None
         self._wire = WireCheck()
         self._large: list[bytes] = []
         self._small = bytearray()
@@ -30,12 +42,16 @@ class Pieces:
     def add(self, data: bytes) -> None:
         self.size += len(data)
         self._wire.add(data)
-        if len(data) >= SMALL and not self._small:
+        if self._way is not None:
+            self._way.add(data)
+        elif len(data) >= SMALL and not self._small:
             self._large.append(data)
         else:
             self._small += data
             if len(self._small) >= LARGE:
                 self._settle()
+        if self.size > self._keep_until:
+            self._begin_spool()
 
     def check(self) -> None:
         """Raise BareLine if a line ends otherwise than by CRLF, or there is a NUL."""
@@ -44,6 +60,13 @@ class Pieces:
     def clear(self) -> None:
         self._large.clear()
         self._small.clear()
+        self._way = self._spool = None
+
+    def spooled(self) -> Spool | None:
+        """The spool with the whole text, if it has gone there."""
+        if self._way is not None:
+            self._way.end()
+        return self._spool
 
     def take(self, but: int = 0) -> bytes:
         """The whole text without its last ``but`` bytes; it is not kept any longer."""
@@ -52,6 +75,17 @@ class Pieces:
         text = b"".join(self._large)
         self._large.clear()
         return text
+
+    def _begin_spool(self) -> None:
+        self._keep_until = sys.maxsize
+        self._spool = self._open()
+        if self._spool is None:
+            return
+        self._settle()
+        self._way = self._find_way(self._spool)
+        for piece in self._large:
+            self._way.add(piece)
+        self._large.clear()
 
     def _settle(self) -> None:
         if self._small:
@@ -76,14 +110,16 @@ class BodyReader:
 
     An overflowing text is swallowed, not kept, until as much again has come; then it is ``hopeless``: whoever
     sends on regardless is not worth waiting for. ``grow`` is asked whether a text of a size may be kept; one that
-    may not is swallowed too.
+    may not is swallowed too. A large one goes to what ``spool`` gives.
     """
 
-    def __init__(self, limit: int, grow: Callable[[int], bool] = _any) -> None:
+    def __init__(
+        self, limit: int, grow: Callable[[int], bool] = _any, spool: Callable[[], Spool | None] = _none
+    ) -> None:
         self._grow = grow
         # Stuffing makes the line ".CRLF" a third longer, any other less; SIZE does not count it (RFC 1870 5).
         self._limit = limit * 4 // 3 + 3
-        self._pieces = Pieces()
+        self._pieces = Pieces(spool, AfterData)
         self._stuffed = False  # perhaps a line begins with a dot: known without another look at the whole
         self._tail = b"\r\n"  # the line end of DATA itself: a text may begin with its end
 
@@ -108,9 +144,12 @@ class BodyReader:
         self._keep(data[:end])
         return data[end:]
 
-    def text(self) -> bytes:
+    def text(self) -> bytes | Spool:
         """The whole text, with the CRLF of its last line, as its author wrote it (RFC 5321 4.5.2); raises BareLine."""
         self._pieces.check()  # a doubled dot changes nothing of it
+        spool = self._pieces.spooled()
+        if spool is not None:
+            return spool
         raw = self._pieces.take(but=3)
         if self._stuffed:
             raw = raw.replace(b"\r\n.", b"\r\n")

@@ -103,9 +103,23 @@ class SmtpConnection(protocol.Protocol):
             self._paused = True
             self.transport.pauseProducing()
         self._perform(self._dialogue.receive(data))
+        if self._dialogue.behind and not self._paused and not self._gone:
+            self._wait_for_spool()
         if self._dialogue.steps != self._steps:
             self._steps, self._stepped = self._dialogue.steps, self._heard
         return None
+
+    def _wait_for_spool(self) -> None:
+        """The disk is not as quick as the peer."""
+        self._paused = True
+        self.transport.pauseProducing()
+        self._dialogue.when_calm(self._go_on)
+
+    def _go_on(self) -> None:
+        self._heard = self._door.clock.seconds()
+        if self._paused and not self._gone and not self._dialogue.asking:
+            self._paused = False
+            self.transport.resumeProducing()
 
     def handshakeCompleted(self) -> None:
         handle = self.transport.getHandle()

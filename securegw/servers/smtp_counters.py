@@ -10,7 +10,7 @@ MESSAGES = declare("securegw_smtp_messages", "Messages taken, each answered 250 
 BYTES = declare("securegw_smtp_bytes", "Bytes of the messages taken")
 REFUSALS = declare("securegw_smtp_refusals", "Commands, messages and connections refused, by reason", ["reason"])
 
-TEXTS = declare_gauge("securegw_smtp_text_bytes", "Memory given to large texts that are coming in", ["door"])
+TEXTS = declare_gauge("securegw_smtp_text_bytes", "Memory given to large texts that are coming in")
 
 
 def count_refusal(reason: str) -> None:

@@ -5,7 +5,7 @@ Values only. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -15,6 +15,7 @@ from securegw.mail.envelope import Wishes
 from securegw.servers.smtp_parameters import Terms
 from securegw.servers.smtp_room import TextRoom
 from securegw.servers.smtp_sign_in import Credentials
+from securegw.servers.smtp_spool import Spool
 
 
 def _calm() -> bool:
@@ -23,7 +24,10 @@ def _calm() -> bool:
 
 @attrs.frozen
 class Bounds:
-    """What this server allows: names, sizes, and how much nonsense it listens to - next to none under stress."""
+    """What this server allows: names, sizes, and how much nonsense it listens to - next to none under stress.
+
+    ``spool`` gives a spool for a large text to these recipients; without it all texts are kept in memory.
+    """
 
     host: str
     size: int
@@ -34,6 +38,7 @@ class Bounds:
     sign_in: bool = False
     stressed: Callable[[], bool] = _calm
     room: TextRoom = attrs.field(factory=lambda: TextRoom(1 << 62))
+    spool: Callable[[Sequence[Address]], Spool] | None = None
 
 
 @attrs.frozen
@@ -69,7 +74,7 @@ class AskMessage:
     sender: Address | None
     recipients: tuple[Address, ...]
     terms: Terms
-    raw: bytes
+    raw: bytes | Spool
     wishes: Mapping[Address, Wishes] = attrs.field(factory=dict)
 
 

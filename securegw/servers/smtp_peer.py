@@ -5,8 +5,8 @@ Not the connection, and not a judge. Obeys RFC 5321 4.2 and RFC 3463 in what err
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import attrs
 import txaio
@@ -19,6 +19,7 @@ from securegw.servers.client_certificates import Shown
 from securegw.servers.smtp_commands import Reply
 from securegw.servers.smtp_counters import BYTES, MESSAGES, SIGN_INS
 from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, AskSignIn, Question
+from securegw.servers.smtp_spool import Spool
 
 log = txaio.make_logger()
 
@@ -47,7 +48,10 @@ class Intake(Protocol):
 
     async def recipient(self, source: Source, sender: Address | None, recipient: Address) -> None: ...
 
-    async def accept(self, envelope: Envelope, raw: bytes) -> str: ...
+    @property
+    def spool(self) -> Callable[[Sequence[Address]], Spool] | None: ...
+
+    async def accept(self, envelope: Envelope, raw: Any) -> str: ...  # bytes, or a spool of its own making
 
 
 class Peer:

@@ -50,7 +50,7 @@ class SmtpSettings:
         number(1, 100_000), 50, help="Commands that lead nowhere (NOOP, unknown recipients) until it is closed."
     )
     memory: int = setting(
-        size, "128 MB", help="Memory for large texts that come in; when it is full, more are told to come later (452)."
+        size, "128 MB", help="Memory for texts that come in, all together; when it is full, more come later (452)."
     )
     command_time: float = setting(duration, "60s", help="Time to wait for the next complete command.")
     data_time: float = setting(duration, "120s", help="Time to wait for the next piece of a message.")

@@ -21,6 +21,7 @@ from securegw.servers.smtp_conversation import Conversation, refusal
 from securegw.servers.smtp_events import AskMessage, AskRecipient, AskSender, Bounds
 from securegw.servers.smtp_parameters import Terms, read_terms, read_wishes
 from securegw.servers.smtp_room import FULL, Place
+from securegw.servers.smtp_spool import Spool
 
 
 @attrs.define
@@ -39,9 +40,12 @@ def _announced(transaction: Transaction) -> int:
     return transaction.terms.size or 0
 
 
-def _text_of(chunks: Pieces) -> bytes:
+def _text_of(chunks: Pieces) -> bytes | Spool:
     """What came in chunks, with an end to its last line; raises BareLine."""
     chunks.check()
+    spool = chunks.spooled()
+    if spool is not None:
+        return spool
     raw = chunks.take()
     return raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n"
 
@@ -56,7 +60,7 @@ class Transfer(Conversation):
         self._wary = True  # at the first line, and behind a refused DATA, nonsense is not forgiven
         self._transaction: Transaction | None = None
         self._swallowed = 0  # bytes of refused chunks since the last MAIL
-        self._place = Place(bounds.room)
+        self._place = self._new_place()
         self._judged: Place | None = None  # of a text that is being taken: it is held until that has ended
 
     @property
@@ -74,7 +78,18 @@ class Transfer(Conversation):
 
     def _leave(self) -> None:
         self._place.leave()
-        self._place = Place(self._bounds.room)
+        self._place = self._new_place()
+
+    def _new_place(self) -> Place:
+        return Place(self._bounds.room, spools=self._bounds.spool is not None)
+
+    @property
+    def behind(self) -> bool:
+        """A text comes faster than the disk takes it: pause the transport until it is calm."""
+        return self._place.behind
+
+    def when_calm(self, call: Callable[[], None]) -> None:
+        self._place.when_calm(call)
 
     def _answered(self) -> None:
         if self._judged is not None:
@@ -147,7 +162,7 @@ class Transfer(Conversation):
         if not self._place.grow(_announced(transaction)):
             return self._refuse_data(argument)
         self._say(354, "", "Go on, and end with CRLF.CRLF")
-        body = BodyReader(self._bounds.size, self._place.grow)
+        body = BodyReader(self._bounds.size, self._place.grow, partial(self._spool, transaction))
         return self._listen(body, lambda: self._finish_body(transaction, body))
 
     def _refuse_data(self, argument: str) -> None:
@@ -175,6 +190,11 @@ class Transfer(Conversation):
             return FULL
         return Reply(554, "5.5.1", "No valid recipients", "no-recipients")
 
+    def _spool(self, transaction: Transaction) -> Spool | None:
+        """The text has become large."""
+        spool = self._bounds.spool
+        return self._place.send_to(spool(transaction.recipients) if spool else None)
+
     def _finish_body(self, transaction: Transaction, body: BodyReader) -> None:
         if body.overflowed:
             self._hang_up(refusal(TooBig()), "text over the limit")
@@ -195,7 +215,7 @@ class Transfer(Conversation):
         transaction = self._transaction
         if not transaction or not transaction.recipients:
             return self._swallow(size, self._objection(""))
-        chunks = transaction.chunks = transaction.chunks or Pieces()
+        chunks = transaction.chunks = transaction.chunks or Pieces(partial(self._spool, transaction))
         if chunks.size + size > self._bounds.size:
             return self._swallow(size, refusal(TooBig()))
         if not self._place.grow(max(chunks.size + size, _announced(transaction))):
@@ -229,7 +249,7 @@ class Transfer(Conversation):
 
     # The message
 
-    def _finish_text(self, transaction: Transaction, take: Callable[[], bytes]) -> None:
+    def _finish_text(self, transaction: Transaction, take: Callable[[], bytes | Spool]) -> None:
         self._transaction = None
         self.steps += 1
         try:
@@ -241,7 +261,7 @@ class Transfer(Conversation):
         question = AskMessage(
             transaction.sender, tuple(transaction.recipients), transaction.terms, raw, transaction.wishes
         )
-        self._judged, self._place = self._place, Place(self._bounds.room)
+        self._judged, self._place = self._place, self._new_place()
         return self._ask(question, self._message_answered)
 
     def _message_answered(self, reply: Reply) -> None:

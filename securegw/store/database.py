@@ -68,15 +68,25 @@ def folder_of_bodies(url: URL) -> Path | None:
 class Database:
     """Writes and reads. ``inline`` does both at once in the caller's thread, for tests and commands.
 
-    ``fence`` is the file that remembers the newest database server seen by this machine.
+    ``fence`` is the file that remembers the newest database server seen by this machine, ``coming`` a folder for large
+    bodies while they come, where they are no files afterwards.
     """
 
-    def __init__(self, url: str, *, inline: bool = False, readers: int = 4, fence: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        inline: bool = False,
+        readers: int = 4,
+        fence: Path | None = None,
+        coming: Path | None = None,
+    ) -> None:
         self.url = database_url(url)
         if in_memory(self.url) and not inline:
             raise ValueError("a database in memory is for tests: it needs inline=True")
         self._deadline = Deadline(DEADLINE_SECONDS)
-        newest, own = Fence(fence), {bodies.OPTION: bodies.Bodies(folder_of_bodies(self.url))}
+        self.bodies = bodies.Bodies(folder_of_bodies(self.url), coming)
+        newest, own = Fence(fence), {bodies.OPTION: self.bodies}
         apart = not inline and self.url.get_backend_name() == "sqlite"
         self._writing = writing_engine(self.url, newest, checkpoints=not apart).execution_options(**own)
         in_one = in_memory(self.url)

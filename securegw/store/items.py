@@ -1,7 +1,7 @@
 """What lies in the queue: items, their recipients, and the steps of a mail as values.
 
-Not the statements: those are in ``queue``. The body is a tuple of sealed parts, bound to the item's id by who sealed
-it; therefore the caller makes the id.
+Not the statements: those are in ``queue``. The body is sealed parts, or their file, bound to the item's id by who
+sealed them; therefore the caller makes the id.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import attrs
 from sqlalchemy import Connection
 
+from securegw.store.bodies import Body
 from securegw.store.schema import TENANT
 
 Kind = Literal["accepted", "ready"]
@@ -69,7 +70,7 @@ class Entry:
     source: Mapping[str, Any]
     size: int
     received: float
-    body: tuple[bytes, ...]
+    body: Body
     direction: str = ""
     tenant: int = TENANT
     session: int | None = None

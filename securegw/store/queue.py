@@ -46,6 +46,7 @@ __all__ = [
     "delivered_many",
     "failed_treatment",
     "held",
+    "open_body",
     "put",
     "read_item",
     "release",
@@ -107,7 +108,14 @@ _PARK = (
 )
 _RELEASE = update(_item).where(_item.c.id == bindparam("of"), _item.c.session == bindparam("by")).values(session=None)
 _HELD_BY = select(_item.c.id).where(_item.c.session == bindparam("by"))
-_PARTS = select(_body.c.bytes).where(_body.c.item == bindparam("of")).order_by(_body.c.part)
+# A driver and a server hold several copies of what goes through one statement, so large bodies go through many.
+FEW = 16
+LARGE = 4 << 20
+_PARTS = (
+    select(_body.c.bytes)
+    .where(_body.c.item == bindparam("of"), _body.c.part >= bindparam("first"), _body.c.part < bindparam("end"))
+    .order_by(_body.c.part)
+)
 _ALL_PARTS = (
     select(_body.c.item, _body.c.bytes)
     .where(_body.c.item.in_(bindparam("ids", expanding=True)))
@@ -121,8 +129,14 @@ def put(conn: Connection, entries: list[Entry]) -> list[None]:
         raise ValueError("an item needs a body")
     if entries:
         _PUT_ITEMS.run(conn, [_columns(entry) for entry in entries])
-        _PUT_PARTS.run(conn, kept.of(conn).keep((entry.id, entry.body) for entry in entries))
+        _put_parts(conn, kept.of(conn).keep((entry.id, entry.body) for entry in entries))
     return [None] * len(entries)
+
+
+def _put_parts(conn: Connection, rows: list[tuple[str, int, bytes]]) -> None:
+    together = len(rows) if sum(len(part) for _, _, part in rows) <= LARGE else FEW
+    for at in range(0, len(rows), together):
+        _PUT_PARTS.run(conn, rows[at : at + together])
 
 
 def claim(conn: Connection, wish: Claim) -> list[Item]:
@@ -147,10 +161,24 @@ _AM_ALIVE = select(alive(bindparam("me", type_=schema.session.c.id.type)))
 
 def body(conn: Connection, id: str) -> list[bytes]:
     """The sealed parts of an item's body, in order; raises LostClaim if the item has ended."""
-    parts = conn.scalars(_PARTS, {"of": id}).all()
+    return kept.of(conn).read(id, _parts(conn, id))
+
+
+def open_body(conn: Connection, id: str) -> Sequence[bytes] | kept.FiledParts:
+    """The same, but parts that lie in a file are read when they are wanted: also after the question."""
+    return kept.of(conn).open(id, _parts(conn, id))
+
+
+def _parts(conn: Connection, id: str) -> list[bytes]:
+    parts: list[bytes] = []
+    while len(parts) % FEW == 0:
+        some = conn.scalars(_PARTS, {"of": id, "first": len(parts), "end": len(parts) + FEW}).all()
+        if not some:
+            break
+        parts += some
     if not parts:
         raise LostClaim(detail=f"there is no body for {id}")
-    return kept.of(conn).read(id, list(parts))
+    return parts
 
 
 def bodies(conn: Connection, ids: Sequence[str]) -> dict[str, list[bytes]]:

@@ -23,12 +23,13 @@ from securegw.workers.parcels import HEAD, pack, pack_answer, unpack, unpack_war
 P = ParamSpec("P")
 T = TypeVar("T")
 
+DISK_THREADS = 4
 TIMES_SIZE = 10  # that a mail may take in memory while it is taken apart (REL7)
 
 
 @attrs.frozen
 class WorkersSettings:
-    """How many hands there are beside the reactor."""
+    """How many hands there are beside the reactor, and what they may hold."""
 
     threads: int = setting(number(1, 64), default=2, help="Threads that sign, encrypt and open what is large.")
     processes: int = setting(
@@ -44,16 +45,21 @@ class WorkersSettings:
         help="Memory of a process; what needs more fails, and is parked when it fails again and again. Ten times the "
         "largest mail is always.",
     )
+    large_memory: int = setting(
+        size, default="256 MB", help="Memory for work on mails over 1 MB, four times the size of each; others wait."
+    )
 
 
 class Work(Protocol):
-    """The four ways to have work done; tests do all of it at once (`InlineWorkers`)."""
+    """The ways to have work done; tests do all of it at once (`InlineWorkers`)."""
 
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
 
     def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+    def disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
 
@@ -70,6 +76,7 @@ class Workers:
         self.reactor = reactor
         self.settings = settings
         self.threads = ThreadPool(minthreads=1, maxthreads=settings.threads, name="securegw")
+        self.disks = ThreadPool(minthreads=0, maxthreads=DISK_THREADS, name="securegw-disk")
         memory = max(settings.memory, TIMES_SIZE * largest)
         self.strangers = Crew(reactor, settings.processes, self._seconds, self, memory)
         self.own = Crew(reactor, settings.own_processes, self._seconds, self, memory)
@@ -82,23 +89,32 @@ class Workers:
 
     def start(self) -> None:
         self.threads.start()
+        self.disks.start()
 
     def stop(self) -> None:
         if self.stopped:
             return
         self.stopped = True
         self.threads.stop()
+        self.disks.stop()
         self.strangers.stop()
         self.own.stop()
 
     def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run in a thread."""
+        return self._in(self.threads, function, *args, **kwargs)
+
+    def disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Run in a thread that may wait for the disk: who signs and seals does not wait behind it."""
+        return self._in(self.disks, function, *args, **kwargs)
+
+    def _in(self, pool: ThreadPool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         done: Deferred[T] = Deferred()
 
         def tell(success: bool, result: Any) -> None:
             self.reactor.callFromThread(done.callback if success else done.errback, result)
 
-        self.threads.callInThreadWithCallback(tell, function, *args, **kwargs)
+        pool.callInThreadWithCallback(tell, function, *args, **kwargs)
         return done
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -145,6 +161,8 @@ class InlineWorkers:
             return succeed(function(*args, **kwargs))
         except Exception:
             return fail(Failure())
+
+    disk = thread
 
     def process(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """As in a process: what cannot cross to one is found in a test."""

@@ -183,33 +183,3 @@ def test_the_keyservers_certificate(run: Run, config: Path, lines: str, words: s
     config.write_text(f"{before}\n[ldap]\n{lines}\n")
     ran = run("check", "--config", config)
     assert (ran.code, words in ran.err) == (1, True), ran.err
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ('listen = ["udp:1161"]', "without secrets nobody can ask"),
-        ('informs = ["192.0.2.5:162"]', "informs need a trap_user or a community"),
-        ('traps = ["192.0.2.5:162"]\nsecrets = "users"', "traps and informs need a trap_user or a community"),
-        ('secrets = "users"\ninforms = ["192.0.2.5:162"]\ntrap_user = "nobody"', "trap_user nobody is not in the file"),
-        ('secrets = "open"', "mode must be 0600"),
-        ('secrets = "wrong"', "line 1: wanted"),
-        ('secrets = "users"\ninforms = ["192.0.2.5:162"]\ntrap_user = "nagios"', ""),
-        ('secrets = "all"\nlisten = ["udp:1161"]\ninforms = ["192.0.2.5:162"]', ""),
-    ],
-)
-def test_the_secrets_of_snmp(run: Run, config: Path, lines: str, words: str) -> None:
-    user = "user nagios SHA-256 authpassword AES privpassword\n"
-    for name, text, mode in (
-        ("users", user, 0o600), ("all", f"{user}community watch-me\n", 0o600), ("open", user, 0o644),
-        ("wrong", "community\n", 0o600),
-    ):  # fmt: skip
-        (config.parent / name).write_text(text)
-        (config.parent / name).chmod(mode)
-    before, _, _ = config.read_text().partition("\n[snmp]")
-    config.write_text(f"{before}\n[snmp]\n{lines}\n")
-    ran = run("check", "--config", config)
-    if words:
-        assert ran.code != 0 and "snmp" in ran.err and words in ran.err
-    else:
-        assert "snmp" not in ran.err

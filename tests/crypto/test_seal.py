@@ -72,13 +72,44 @@ def test_parts_come_back_in_order(size: int) -> None:
     raw = bytes(range(size))
     parts = MASTER.seal_parts("body", "1", raw, part=10)
     assert len(parts) == max(1, -(-size // 10))
-    assert MASTER.open_parts("body", "1", iter(parts)) == raw
+    assert MASTER.open_parts("body", "1", parts) == raw
 
 
 def test_parts_cannot_be_dropped_doubled_swapped_or_mixed() -> None:
     one = MASTER.seal_parts("body", "1", b"0123456789" * 3, part=10)
     two = MASTER.seal_parts("body", "2", b"0123456789" * 3, part=10)
     for forged in ([], one[:2], one[1:], [one[1], one[0], one[2]], [*one, one[2]], [one[0], two[1], one[2]]):
+        with pytest.raises(SealBroken):
+            MASTER.open_parts("body", "1", forged)
+
+
+def flow(binding: str, *plain: bytes) -> list[bytes]:
+    sealing = MASTER.flow("body", binding)
+    parts = [sealing.next(each, last=number == len(plain)) for number, each in enumerate(plain, 1)]
+    return [sealing.top(b"Top: 1\r\n"), *parts]
+
+
+def test_what_is_sealed_while_it_comes_comes_back() -> None:
+    parts = flow("1", b"first ", b"second ", b"last")
+    assert MASTER.open_parts("body", "1", parts) == b"Top: 1\r\nfirst second last"
+    assert list(MASTER.open_each("body", "1", flow("1", b""))) == [b"Top: 1\r\n", b""]
+
+
+def test_what_is_sealed_while_it_comes_cannot_be_cut_doubled_swapped_or_mixed() -> None:
+    one, two = flow("1", b"a", b"b", b"c"), flow("2", b"a", b"b", b"c")
+    counted = MASTER.seal_parts("body", "1", b"abc", part=1)
+    for forged in (
+        one[:1],
+        one[:3],
+        one[1:],
+        [*one[:2], one[3]],
+        [one[0], one[2], one[1], one[3]],
+        [*one, one[3]],
+        [two[0], *one[1:]],
+        [*one[:2], two[2], one[3]],
+        [one[0], *counted],
+        [*counted, *one],
+    ):
         with pytest.raises(SealBroken):
             MASTER.open_parts("body", "1", forged)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 
 from securegw import gateway
 from securegw.flow import claims
+from securegw.flow.gate import Gate
 from securegw.ids import new_id
 from securegw.mail.errors import StoreBusy, WorkerLost
 from securegw.store import desk, queue, sessions
 from tests.support.world import World
 
+MB = 1 << 20
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 
 
@@ -130,32 +134,79 @@ def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
     assert world.house.claims.owed == {}
 
 
-def test_large_mails_go_two_at_a_time_and_delay_nobody(world: World) -> None:
-    from twisted.internet.defer import Deferred
+def large(world: World, monkeypatch: pytest.MonkeyPatch, room: int, *sizes: int) -> tuple[claims.Line, Slow]:
+    """A line with large mails of these sizes and a small one, before a gate with this room."""
+    slow = Slow()
+    line = claims.Line(slow.work, weight=2)
+    mine = world.house.claims
+    monkeypatch.setattr(mine, "gate", Gate(room))
+    monkeypatch.setattr(mine, "body", slow.read)
+    mine.lines["accepted"] = line
+    for number, size in enumerate(sizes):
+        mine.take(_item(world, f"large {number}", size))
+    mine.take(_item(world, "small", 10), b"x")
+    return line, slow
 
-    gates: list[Deferred[None]] = []
-    taken: list[str] = []
 
-    async def slow(item: queue.Item, raw: bytes) -> None:
-        taken.append(item.message_id)
+class Slow:
+    """Work that ends when it is told to, in the order in which it began."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.turns: list[Deferred[None]] = []
+
+    async def read(self, item: queue.Item) -> bytes:
+        return b"x"
+
+    async def work(self, item: queue.Item, raw: bytes) -> None:
+        self.begun.append(item.message_id)
         if item.size > claims.LARGE:
-            gate: Deferred[None] = Deferred()
-            gates.append(gate)
-            await gate
+            self.turns.append(Deferred())
+            await self.turns[-1]
 
-    line = claims.Line(slow)
-    world.house.claims.lines["accepted"] = line
-    for number in range(5):
-        line.add(_item(world, f"large {number}", claims.LARGE + 1), b"x")
-    line.add(_item(world, "small", 10), b"x")
-    world.house.claims._go(line)
-    assert taken == ["large 0", "large 1", "small"]
-    gates.pop(0).callback(None)
-    assert taken[3:] == ["large 2"]
-    line.forget()
-    for gate in gates:
-        gate.callback(None)
+
+def test_large_mails_wait_for_room_and_delay_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, slow = large(world, monkeypatch, 8 * MB, 2 * MB, 2 * MB, 2 * MB)
+    assert slow.begun == ["large 0", "large 1", "small"]
+    assert world.house.claims.held == 0
+    slow.turns[0].callback(None)
+    assert slow.begun[3:] == ["large 2"]
+    for turn in slow.turns[1:]:
+        turn.callback(None)
     assert not line.is_busy
+    assert world.house.claims.gate.taken == 0
+
+
+def test_a_mail_larger_than_the_room_goes_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, slow = large(world, monkeypatch, 8 * MB, 2 * MB, 150 * MB, 2 * MB)
+    assert slow.begun == ["large 0", "small"]
+    slow.turns[0].callback(None)
+    assert slow.begun[2:] == ["large 1"]
+    slow.turns[1].callback(None)
+    assert slow.begun[3:] == ["large 2"]
+    slow.turns[2].callback(None)
+
+
+def test_the_gate_is_one_for_all_kinds_of_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, slow = large(world, monkeypatch, 8 * MB, 4 * MB)
+    other = claims.Line(slow.work, weight=1)
+    world.house.claims.lines["ready"] = other
+    world.house.claims.take(attrs.evolve(_item(world, "to be sent", 2 * MB), kind="ready"))
+    assert slow.begun == ["large 0", "small"]
+    slow.turns[0].callback(None)
+    assert slow.begun[2:] == ["to be sent"]
+    slow.turns[1].callback(None)
+    assert not (line.is_busy or other.is_busy)
+
+
+def test_what_waits_at_the_gate_is_left_to_others_at_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, slow = large(world, monkeypatch, 4 * MB, 2 * MB, 2 * MB)
+    closed = Deferred.fromCoroutine(world.house.claims.close())
+    slow.turns[0].callback(None)
+    assert closed.called
+    assert slow.begun == ["large 0", "small"]
+    assert not line.is_busy
+    assert world.house.claims.gate.taken == 0
 
 
 def test_a_large_mail_is_not_born_claimed(world: World) -> None:

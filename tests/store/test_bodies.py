@@ -61,6 +61,20 @@ def test_on_a_server_every_body_is_rows(postgresql_url: str) -> None:
         database.close()
 
 
+def test_a_body_that_came_in_a_file_becomes_rows_on_a_server(postgresql_url: str, tmp_path: Path) -> None:
+    database = Database(postgresql_url, inline=True, coming=tmp_path)
+    try:
+        file = database.bodies.begin("0" * 16)
+        for part in LARGE:
+            file.add(part)
+        put(database, entry(id="0" * 16, body=file.end(b"top")))
+        file.drop()
+        assert database.read(queue.body, "0" * 16).result() == [b"top", *LARGE]
+        assert os.listdir(tmp_path) == []
+    finally:
+        database.close()
+
+
 def treated(database: Database, one: Entry, session: int) -> None:
     database.write(queue.treated, Treated(id=one.id, session=session, now=NOW)).result()
 

@@ -43,7 +43,7 @@ class FaultyHands(InlineWorkers):
         error = self.fault.step()
         return super().thread(function, *args, **kwargs) if error is None else fail(error)
 
-    process = own_process = thread
+    disk = process = own_process = thread
 
     def settle(self, future: Future[Any]) -> Deferred[Any]:
         """The work of the database has been done; only its answer does not come."""

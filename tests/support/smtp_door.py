@@ -33,6 +33,7 @@ class PretendedIntake:
 
     size_limit = SIZE
     recipients_limit = 1000
+    spool = None
 
     def __init__(self) -> None:
         self.mails: list[tuple[Envelope, bytes]] = []

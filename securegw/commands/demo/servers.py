@@ -71,6 +71,7 @@ class Postbox:
         """Deliver a mail; None when one of its recipients is the silent one."""
         if any(recipient.local.lower() == "silent" for recipient in message.recipients):
             return None
+        assert isinstance(message.raw, bytes), "there is no spool here"
         for recipient in message.recipients:
             deliver(self._maildir(recipient), str(message.sender or ""), recipient.key, message.raw)
         return Reply(250, "2.0.0", "Kept")
