@@ -137,12 +137,13 @@ def test_s19_what_cannot_be_encrypted_then_does_not_leave(world: World) -> None:
     assert NUMBER.encode() not in world.sent_to(ANN)[0].raw
 
 
+def bomb(*arguments: object) -> object:
+    """What a worker does with a mail of which it dies."""
+    raise WorkerLost
+
+
 def test_s19_who_cannot_be_examined_is_treated_as_if(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that dies of a mail: the rule could not be asked, so the mail goes back and says so."""
-
-    def bomb(*arguments: object) -> object:
-        raise WorkerLost
-
     load(world, PATTERN, INSURANCE)
     monkeypatch.setattr(contents, "look_inside", bomb)
     world.send(ANN, BOB, "harmless")
