@@ -48,6 +48,8 @@ url = "https://portal.test"
 organisation = "Inside Hospital"
 certificate = "portal.pem"
 key = "portal.key"
+[retention]
+passages_days = 90
 """
 
 
