@@ -224,6 +224,18 @@ def test_large_mails_that_go_in_parts_pass_the_gate_by_and_few_go_at_once(
     assert not line.is_busy
 
 
+def test_small_mails_are_claimed_though_many_large_ones_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is asked for more; only a crowd of large ones that nobody else could take is too much."""
+    line, slow = large(world, monkeypatch, 4 * MB, *[2 * MB] * (claims.BATCH + 5))
+    assert len(line.large) == claims.BATCH + 4
+    assert not world.house.claims._is_busy()
+    monkeypatch.setattr(claims, "LARGE_WAITING", claims.BATCH)
+    assert world.house.claims._is_busy()
+    for _ in range(claims.BATCH + 5):
+        slow.turns[-1].callback(None)
+    assert not line.is_busy
+
+
 def test_what_waits_at_the_gate_is_left_to_others_at_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     line, slow = large(world, monkeypatch, 4 * MB, 2 * MB, 2 * MB)
     closed = Deferred.fromCoroutine(world.house.claims.close())
