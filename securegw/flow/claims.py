@@ -42,6 +42,7 @@ UNDER_WAY = 50
 IN_MEMORY = 64 << 20
 LARGE = 1 << 20
 LARGE_IN_PARTS = 20
+LARGE_WAITING = 200  # nothing of them is held; if they counted as small ones do, small ones would wait behind them
 HEAVY, LIGHT = 4, 2  # times its size is what a large mail takes in memory while it is treated, and while it is sent
 
 PAUSE = 60.0
@@ -247,8 +248,9 @@ class Claims:
         Deferred.fromCoroutine(self.poll()).addErrback(_log_failure)
 
     def _is_busy(self) -> bool:
-        waiting = sum(len(line.waiting) + len(line.large) for line in self.lines.values())
-        return self.held > IN_MEMORY // 2 or waiting > BATCH
+        waiting = sum(len(line.waiting) for line in self.lines.values())
+        large = sum(len(line.large) for line in self.lines.values())
+        return self.held > IN_MEMORY // 2 or waiting > BATCH or large > LARGE_WAITING
 
     def _go(self, line: Line) -> None:
         while (found := line.next()) is not None:

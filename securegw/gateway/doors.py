@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from securegw.config import Network
 from securegw.flow.claims import POLL, RENEW
 from securegw.flow.connector import BadConnector
 from securegw.gateway.limits import tell_limits
-from securegw.gateway.memory import give_back
+from securegw.gateway.memory import give_back, return_large_blocks
 from securegw.gateway.rooms import House, build_rooms, close_rooms, open_rooms
 from securegw.gateway.settings import Settings
 from securegw.gateway.watching import Watching
@@ -49,7 +47,6 @@ log = txaio.make_logger()
 
 CLEANING = 600.0
 GIVING_BACK = 3600.0  # not more often: while it is done, whoever needs memory waits some milliseconds
-M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 2 << 20  # mallopt(3)
 QUARANTINE = 60.0
 DISMISSIBLE = (BehindBalancers, SmtpFactory, LdapFactory, Pop3Factory)
 TURN = 0.001  # seconds that a busy reactor keeps the interpreter from the threads that write and seal
@@ -258,17 +255,15 @@ class Doors(Service):
 
 
 def _tune() -> None:
-    """What the interpreter and its allocator are told for the life of this process.
+    """What the interpreter and the C library are told for the life of this process.
 
     Everything that has been imported and built stays; to look through it for cycles again and again costs time that
-    every session waits for. A large block goes back to the system when it is free: glibc would keep those of 2 to
-    32 MB, for each thread apart, and a few mails of that size would take half as much again for ever.
+    every session waits for.
     """
     sys.setswitchinterval(TURN)
     gc.collect()
     gc.freeze()
-    with suppress(AttributeError, OSError):  # another C library has no such choice
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+    return_large_blocks()
 
 
 async def _look(house: House) -> None:

@@ -30,6 +30,7 @@ LIMITS = (
     "quarantine.every",
     "workers.seconds",
     "workers.memory",
+    "workers.large_memory",
     "portal.open_limit",
     "portal.reply_limit",
     "pop3.connections",

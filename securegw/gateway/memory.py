@@ -1,4 +1,5 @@
-"""Gives memory back to the system: after a crowd has left, the C library keeps what ten thousand sessions needed.
+"""Gives memory back to the system: after a crowd has left, the C library keeps what ten thousand sessions needed, and
+after a large mail what that needed.
 
 Python's own objects are given back by Python. Where the C library is another one than glibc nothing is done.
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 
+M_MMAP_THRESHOLD = -3  # mallopt(3)
+LARGE = 2 * 1024 * 1024
 KEPT = 64 * 1024 * 1024  # bytes that may lie unused, for the next mails
 
 
@@ -38,3 +41,14 @@ def give_back() -> int:
         return 0
     ctypes.CDLL(None).malloc_trim(0)
     return before
+
+
+def return_large_blocks() -> None:
+    """A large block goes back as soon as it is free.
+
+    glibc would keep those of up to 32 MB, for each thread apart: a few mails of that size would take half as much
+    again for ever.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGE)

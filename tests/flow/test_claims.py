@@ -199,6 +199,43 @@ def test_the_gate_is_one_for_all_kinds_of_work(world: World, monkeypatch: pytest
     assert not (line.is_busy or other.is_busy)
 
 
+def test_large_mails_that_go_in_parts_pass_the_gate_by_and_few_go_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow()
+    line = claims.Line(slow.work, in_parts=True)
+    mine = world.house.claims
+
+    async def in_parts(line: claims.Line, item: queue.Item) -> None:
+        await slow.work(item, b"")
+
+    monkeypatch.setattr(claims, "LARGE_IN_PARTS", 2)
+    monkeypatch.setattr(mine, "gate", Gate(1))
+    monkeypatch.setattr(mine, "_work_in_parts", in_parts)
+    mine.lines["ready"] = line
+    for number in range(3):
+        mine.take(attrs.evolve(_item(world, f"large {number}", 2 * MB), kind="ready"))
+    assert slow.begun == ["large 0", "large 1"]
+    assert mine.gate.taken == 0
+    slow.turns[0].callback(None)
+    assert slow.begun[2:] == ["large 2"]
+    for turn in slow.turns[1:]:
+        turn.callback(None)
+    assert not line.is_busy
+
+
+def test_small_mails_are_claimed_though_many_large_ones_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is asked for more; only a crowd of large ones that nobody else could take is too much."""
+    line, slow = large(world, monkeypatch, 4 * MB, *[2 * MB] * (claims.BATCH + 5))
+    assert len(line.large) == claims.BATCH + 4
+    assert not world.house.claims._is_busy()
+    monkeypatch.setattr(claims, "LARGE_WAITING", claims.BATCH)
+    assert world.house.claims._is_busy()
+    for _ in range(claims.BATCH + 5):
+        slow.turns[-1].callback(None)
+    assert not line.is_busy
+
+
 def test_what_waits_at_the_gate_is_left_to_others_at_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     line, slow = large(world, monkeypatch, 4 * MB, 2 * MB, 2 * MB)
     closed = Deferred.fromCoroutine(world.house.claims.close())
