@@ -173,7 +173,9 @@ class Spool:
         self._rest += text
         at = 0
         while len(self._rest) - at > PART:  # something is left for the last part, which says that it is the last
-            self._file.add(self._flow.next(bytes(self._rest[at : at + PART]), last=False))
+            with memoryview(self._rest) as rest, rest[at : at + PART] as part:
+                sealed = self._flow.next(part)
+            self._file.add(sealed)
             at += PART
         del self._rest[:at]
         if last:

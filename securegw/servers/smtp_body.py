@@ -39,11 +39,12 @@ class Pieces:
         self._large: list[bytes] = []
         self._small = bytearray()
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, *, dotted: bool = True) -> None:
+        """``dotted`` false: it is known that no line so far begins with a dot."""
         self.size += len(data)
         self._wire.add(data)
         if self._way is not None:
-            self._way.add(data)
+            self._way.add(data, dotted=dotted)
         elif len(data) >= SMALL and not self._small:
             self._large.append(data)
         else:
@@ -170,7 +171,7 @@ class BodyReader:
 
     def _keep(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-4:] if len(data) < 4 else data[-4:]
-        self._pieces.add(data)
+        self._pieces.add(data, dotted=self._stuffed)
         if self.overflowed or not self._grow(self._pieces.size):
             self._pieces.clear()
 

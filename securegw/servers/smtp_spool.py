@@ -36,7 +36,8 @@ class Spool(Protocol):
 class Way(Protocol):
     """How pieces of the wire become pieces of the text."""
 
-    def add(self, data: bytes) -> None: ...
+    def add(self, data: bytes, *, dotted: bool = True) -> None:
+        """``dotted`` false: it is known that no line of what came so far begins with a dot."""
 
     def end(self) -> None: ...
 
@@ -49,21 +50,22 @@ class AfterData:
         self._held = b"\r\n"  # the line end of DATA itself: the text may begin with a dot
         self._foreign = 2
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, *, dotted: bool = True) -> None:
         text = self._held + data
         cut = max(len(text) - SEAM, 0)
         for seam in (1, 2):  # a pair stays with the dot behind it
             if text.startswith(DOT_LINE, cut - seam):
                 cut -= seam
                 break
-        self._pass(text[:cut])
+        self._pass(text[:cut], dotted=dotted)
         self._held = text[cut:]
 
     def end(self) -> None:
-        self._pass(self._held.removesuffix(END))
+        self._pass(self._held.removesuffix(END), dotted=True)
 
-    def _pass(self, text: bytes) -> None:
-        text = text.replace(DOT_LINE, b"\r\n")
+    def _pass(self, text: bytes, *, dotted: bool) -> None:
+        if dotted:
+            text = text.replace(DOT_LINE, b"\r\n")
         foreign = min(self._foreign, len(text))
         self._foreign -= foreign
         if len(text) > foreign:
@@ -77,7 +79,7 @@ class AfterChunks:
         self._spool = spool
         self._tail = b""
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, *, dotted: bool = True) -> None:
         self._tail = (self._tail + data[-2:])[-2:]
         self._spool.add(data)
 

@@ -92,7 +92,7 @@ def test_certificates_that_are_there_get_the_names_in_them(database: Database) -
     }  # fmt: skip
     for address, raw in ((BOB, der), ("eve@outside.test", b"nonsense"), ("", root)):
         database.write(keystore.add, keystore.Held(address=address, der=raw, fingerprint=address, **row)).result()
-    module = import_module("securegw.store.migrations.versions.0450_held_names")
+    module = import_module("securegw.store.migrations.versions.0009_held_names")
     database.write(lambda conn: module.fill(conn)).result()
     filled = [database.read(keystore.find, each).result()[0].names for each in (BOB, "eve@outside.test", "")]
     assert filled == ["bob müller", "", ""]

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0450"
-down_revision = "0300"
+revision = "0009"
+down_revision = "0008"
 
 STEP = 500
 MOST = 300
