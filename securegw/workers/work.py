@@ -23,7 +23,7 @@ from securegw.workers.parcels import HEAD, pack, pack_answer, unpack, unpack_war
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DISK_THREADS = 4
+DISK_THREADS = 2
 TIMES_SIZE = 10  # that a mail may take in memory while it is taken apart (REL7)
 
 
