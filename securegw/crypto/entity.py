@@ -11,20 +11,18 @@ import binascii
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from io import IncrementalNewlineDecoder
 
 from securegw.mail.errors import HeaderTooLarge, SealBroken
-from securegw.mail.gathering import Piece
+from securegw.mail.gathering import Piece, steps
 from securegw.mail.message import Message, read
 
 MIME_VERSION = b"MIME-Version: 1.0\r\n"
 COLUMNS = 76
-# Many lines are cut at once: one by one takes three times as long.
-BUNCH = struct.Struct(f"{COLUMNS}s" * 64)
-STEP = COLUMNS // 4 * 3 * 64 * 4
-PIECE = 1 << 18
+ROWS = 256  # lines of Base64 that are made in one go
+STEP = COLUMNS // 4 * 3 * ROWS
 ANY_LINE_END = re.compile(rb"\r\n|\r|\n")
-LONE_CR = re.compile(rb"\r(?!\n)")
-NO_LINE_ENDS = bytes(set(range(256)) - set(b"\r\n"))
 
 
 def moves(name: bytes) -> bool:
@@ -82,25 +80,12 @@ def canonical(content: bytes) -> bytes:
 
 
 def _is_canonical(content: Piece) -> bool:
-    """Looked through in pieces, so that a large mail does not keep the interpreter for itself."""
-    return all(map(_has_pairs_only, _pieces(content)))
-
-
-def _pieces(content: Piece) -> Iterator[bytes]:
-    """The content in order; no cut is made behind a CR."""
-    at = 0
-    while at < len(content):
-        end = at + PIECE
-        while bytes(content[end - 1 : end]) == b"\r":
-            end += 1
-        yield bytes(content[at:end])
-        at = end
-
-
-def _has_pairs_only(piece: bytes) -> bool:
-    """CR and LF take turns, and LF follows at once."""
-    ends = piece.translate(None, NO_LINE_ENDS)
-    return ends == b"\r\n" * (len(ends) // 2) and LONE_CR.search(piece) is None
+    """Looked through in steps, so that a large mail does not keep the interpreter for itself."""
+    ends = IncrementalNewlineDecoder(None, translate=False)
+    for step in steps(content):
+        ends.decode(str(step, "latin-1"))
+    ends.decode("", final=True)
+    return ends.newlines in (None, "\r\n")
 
 
 def base64_lines(data: bytes, before: bytes = b"") -> bytes:
@@ -119,8 +104,19 @@ def base64_pieces(pieces: Iterable[Piece]) -> Iterator[bytes]:
         view = memoryview(data)
         whole = len(data) // STEP * STEP
         for at in range(0, whole, STEP):
-            for lines in BUNCH.iter_unpack(binascii.b2a_base64(view[at : at + STEP], newline=False)):
-                yield b"\r\n".join((*lines, b""))
+            yield _lines(view[at : at + STEP])
         rest = bytes(view[whole:])
-    text = binascii.b2a_base64(rest, newline=False)
-    yield b"\r\n".join([*(text[at : at + COLUMNS] for at in range(0, len(text), COLUMNS)), b""])
+    yield _lines(rest)
+
+
+def _lines(data: Piece) -> bytes:
+    """Many lines are cut at once: one by one takes three times as long."""
+    text = binascii.b2a_base64(data, newline=False)
+    count, last = divmod(len(text), COLUMNS)
+    lines = _rows(count).unpack_from(text)
+    return b"\r\n".join((*lines, text[-last:], b"") if last else (*lines, b""))
+
+
+@lru_cache(maxsize=ROWS + 1)
+def _rows(count: int) -> struct.Struct:
+    return struct.Struct(f"{COLUMNS}s" * count)

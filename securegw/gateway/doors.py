@@ -49,7 +49,7 @@ CLEANING = 600.0
 GIVING_BACK = 3600.0  # not more often: while it is done, whoever needs memory waits some milliseconds
 QUARANTINE = 60.0
 DISMISSIBLE = (BehindBalancers, SmtpFactory, LdapFactory, Pop3Factory)
-TURN = 0.0002
+TURN = 0.0002  # seconds for which threads that seal and write, and a busy reactor, keep the interpreter from each other
 
 # What an operator can mend: one line says it, no traceback.
 EXPECTED = (
