@@ -22,6 +22,7 @@ MIME_VERSION = b"MIME-Version: 1.0\r\n"
 COLUMNS = 76
 ROWS = 256  # lines of Base64 that are made in one go
 STEP = COLUMNS // 4 * 3 * ROWS
+PIECE = 1 << 18
 ANY_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -82,7 +83,7 @@ def canonical(content: bytes) -> bytes:
 def _is_canonical(content: Piece) -> bool:
     """Looked through in steps, so that a large mail does not keep the interpreter for itself."""
     ends = IncrementalNewlineDecoder(None, translate=False)
-    for step in steps(content):
+    for step in steps(content, PIECE):
         ends.decode(str(step, "latin-1"))
     ends.decode("", final=True)
     return ends.newlines in (None, "\r\n")
