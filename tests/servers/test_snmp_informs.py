@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from twisted.internet.task import Clock
 
@@ -300,6 +300,8 @@ def test_whatever_comes_back_acknowledges_nothing_by_chance(data: bytes, cut: in
         place.snmp.changed(MANY, FEW)
         raw = bytearray(place.told[-1][0])
         raw[cut % len(raw)] ^= 1 << bit
+        # With its tag turned into that of a response an inform of version 2c is its own answer: nothing proves it.
+        assume(user or raw[cut % len(raw)] != RESPONSE)
         for answer in (data, bytes(raw), bytes(raw[:cut])):
             place.snmp.hear(answer, HERE.address, HERE.port)
         assert pending(place.timer) == 1
