@@ -7,8 +7,8 @@ second reading.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 
 from securegw import counters
 from securegw.flow.gate import Gate
+from securegw.flow.line import HEAVY, LARGE, LIGHT, UNDER_WAY, Line, Worker
 from securegw.flow.stored import look_through
 from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
@@ -36,14 +37,11 @@ log = txaio.make_logger()
 BODY = "queue-body"
 LEASE = 15.0
 RENEW = 3.0
+SURE = 2 * RENEW
 POLL = 1.0
 BATCH = 20
-UNDER_WAY = 50
 IN_MEMORY = 64 << 20
-LARGE = 1 << 20
-LARGE_IN_PARTS = 20
 LARGE_WAITING = 200  # nothing of them is held; if they counted as small ones do, small ones would wait behind them
-HEAVY, LIGHT = 4, 2  # times its size is what a large mail takes in memory while it is treated, and while it is sent
 
 PAUSE = 60.0
 SHORT = ((AlreadyThere, 0.0), (StoreBusy, 3.0), (DiskFull, 3.0))  # nothing is wrong with the mail or its neighbours
@@ -52,74 +50,6 @@ EVERYBODY = 1e18  # a time at which every session is dead
 POISON = 3
 
 PARKED = counters.declare("securegw_parked", "Mails parked: three times they harmed a worker or were not understood.")
-
-Worker = Callable[["Item", Any], Coroutine[Any, Any, None]]  # the mail is bytes, or Stored where it is large
-Waiting = tuple["Item", bytes | None]
-
-
-@attrs.define
-class Line:
-    """One kind of work: what waits for it and how much is under way.
-
-    Large mails take the gate, ``weight`` times their size each, and nothing of them is held while they wait for it.
-    Where work is done part by part (``in_parts``) they pass it by; then a few go at once.
-    """
-
-    work: Worker
-    most: int = UNDER_WAY
-    weight: int = HEAVY
-    in_parts: bool = False
-    waiting: deque[Waiting] = attrs.field(factory=deque)
-    large: deque[Item] = attrs.field(factory=deque)
-    under_way: int = 0
-    large_under_way: int = 0
-    at_the_gate: bool = False
-
-    def add(self, item: Item, raw: bytes | None) -> None:
-        if item.size > LARGE:
-            self.large.append(item)
-        else:
-            self.waiting.append((item, raw))
-
-    def next(self) -> Waiting | None:
-        """The next small one that may begin now, counted as under way."""
-        if self.waiting and self.under_way < self.most:
-            self.under_way += 1
-            return self.waiting.popleft()
-        return None
-
-    def next_large(self) -> Item | None:
-        """The next one to go to the gate; one at a time, so that others come between."""
-        if not self.large or self.at_the_gate or (self.in_parts and self.large_under_way >= LARGE_IN_PARTS):
-            return None
-        self.at_the_gate = True
-        return self.large[0]
-
-    def admitted(self, item: Item) -> bool:
-        """It may begin, if it has not been forgotten meanwhile."""
-        self.at_the_gate = False
-        if not self.large or self.large[0] is not item:
-            return False
-        self.large.popleft()
-        self.large_under_way += 1
-        return True
-
-    def ended(self, item: Item) -> None:
-        if item.size > LARGE:
-            self.large_under_way -= 1
-        else:
-            self.under_way -= 1
-
-    @property
-    def is_busy(self) -> bool:
-        return self.under_way + self.large_under_way > 0
-
-    def forget(self) -> int:
-        """What waits is left to whoever claims it next; returns how much memory it held, in bytes."""
-        held = sum(item.size for item, raw in self.waiting if raw is not None)
-        self.waiting.clear()
-        self.large.clear()
-        return held
 
 
 class Claims:
@@ -150,7 +80,7 @@ class Claims:
         self.stopping = False
         self.hands: Counter[str] = Counter()  # what we know that we hold; treated and delivered it may be held twice
         self.strays: set[str] = set()
-        self.owed: dict[str, queue.Failed] = {}
+        self.owed: dict[str, queue.Failed | queue.Progress] = {}
         self.idle: list[Deferred[None]] = []
 
     def work(self, kind: str, worker: Worker, most: int = UNDER_WAY, *, in_parts: bool = False) -> None:
@@ -176,8 +106,8 @@ class Claims:
             log.warn("this node was taken for dead; its claims are lost")
             self._forget_waiting()
             await self.open()
-        for failed in tuple(self.owed.values()):
-            await self._give_back(attrs.evolve(failed, now=self.reactor.seconds()))
+        for owed in tuple(self.owed.values()):
+            await self._note(attrs.evolve(owed, now=self.reactor.seconds()))
         await self._free_strays()
 
     async def _free_strays(self) -> None:
@@ -192,6 +122,11 @@ class Claims:
         if lost:
             log.warn("{count} items of an unknown commit go on", count=len(lost))
             await self.workers.settle(self.database.write(queue.release, self.session or 0, lost))
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the store has confirmed a moment ago that what this process holds is its own."""
+        return self.renewed is not None and self.reactor.seconds() - self.renewed < SURE
 
     def _forget_waiting(self) -> None:
         """What has not been begun is left to whoever claims it next."""
@@ -272,19 +207,31 @@ class Claims:
         if admitted:
             await self._see_through(line, item, None)
 
-    async def _see_through(self, line: Line, item: Item, raw: bytes | None) -> None:
+    def adopt(self, item: Item, raw: bytes, going: Coroutine[Any, Any, None]) -> None:
+        """Work on an item of this session that goes on already: it counts from here on as its line's."""
+        line = self.lines[item.kind]
+        line.under_way += 1
+        self.held += item.size
+        self.hands[item.id] += 1
+        Deferred.fromCoroutine(self._see_through(line, item, raw, going))
+
+    async def _see_through(
+        self, line: Line, item: Item, raw: bytes | None, going: Coroutine[Any, Any, None] | None = None
+    ) -> None:
         try:
-            await self._work(line, item, raw)
+            await self._work(line, item, raw, going)
         except Exception:
             log.failure("work on the queue failed: {log_failure.value}")
         finally:
             self._ended(line, item)
 
-    async def _work(self, line: Line, item: Item, raw: bytes | None) -> None:
+    async def _work(self, line: Line, item: Item, raw: bytes | None, going: Coroutine[Any, Any, None] | None) -> None:
         small = item.size if item.size <= LARGE else 0
         self.held += small if raw is None else 0
         try:
-            if line.in_parts and item.size > LARGE:
+            if going is not None:
+                await going
+            elif line.in_parts and item.size > LARGE:
                 await self._work_in_parts(line, item)
             else:
                 await line.work(item, raw if raw is not None else await self.body(item))
@@ -317,14 +264,28 @@ class Claims:
         if park:
             PARKED.inc()
             log.error("item {item} of mail {trace} is parked: {why}", item=item.id, trace=item.trace, why=failed.note)
-        await self._give_back(failed)
+        await self._note(failed)
 
-    async def _give_back(self, failed: queue.Failed) -> None:
-        """Note the failure in the store; where the store itself is in trouble this is owed until it is well again."""
-        self.owed[failed.id] = failed
+    async def conclude(self, progress: queue.Progress) -> bool:
+        """Have the store know what came of a delivery; False if it cannot take it now.
+
+        Then it is owed, and the item stays ours: given back, its mail would be sent once more (REL3).
+        """
+        try:
+            await self.workers.settle(self.database.write_many(queue.delivered_many, progress))
+        except (StoreBusy, DiskFull) as error:
+            log.warn("what came of item {item} is noted later: {why}", item=progress.row, why=error.detail)
+            self.owed[progress.row] = progress
+            return False
+        return True
+
+    async def _note(self, owed: queue.Failed | queue.Progress) -> None:
+        """Have the store know; where the store itself is in trouble this is owed until it is well again."""
+        self.owed[owed.row] = owed
+        step = queue.delivered if isinstance(owed, queue.Progress) else queue.failed_treatment
         with suppress(LostClaim):
-            await self.workers.settle(self.database.write(queue.failed_treatment, failed))
-        del self.owed[failed.id]
+            await self.workers.settle(self.database.write(step, owed))
+        del self.owed[owed.row]
 
     async def body(self, item: Item) -> bytes:
         """Read and open an item's body."""

@@ -104,10 +104,18 @@ class Delivery:
 
     async def deliver(self, item: Item, raw: bytes | Stored) -> None:
         """Try what still waits, and commit what came of it."""
-        waiting = [recipient for recipient in item.recipients if recipient.state == "waiting"]
-        tried = await self._try(item, waiting, raw)
+        await self.conclude(item, raw, await self.attempt(item, raw))
+
+    async def attempt(self, item: Item, raw: bytes | Stored) -> Tried:
+        """One try for all recipients that still wait; nothing is written down of it."""
+        return await self._try(item, [recipient for recipient in item.recipients if recipient.state == "waiting"], raw)
+
+    async def conclude(
+        self, item: Item, raw: bytes | Stored, tried: Tried, treated: queue.Treated | None = None
+    ) -> None:
+        """Commit what came of a try, together with the treatment if that is not written down yet."""
         settled = tuple(self._settle(recipient, tried, item) for recipient in item.recipients)
-        await self._commit(item, settled, await self._tell(item, raw, settled, tried))
+        await self._commit(item, settled, await self._tell(item, raw, settled, tried), treated)
 
     # --- one try --------------------------------------------------------------------------------------------------
 
@@ -214,7 +222,9 @@ class Delivery:
 
     # --- the end of a try -----------------------------------------------------------------------------------------
 
-    async def _commit(self, item: Item, settled: tuple[Recipient, ...], told: Treatment) -> None:
+    async def _commit(
+        self, item: Item, settled: tuple[Recipient, ...], told: Treatment, treated: queue.Treated | None
+    ) -> None:
         changed = [new for new, old in zip(settled, item.recipients, strict=True) if new != old]
         waits = any(recipient.state == "waiting" for recipient in settled)
         progress = queue.Progress(
@@ -226,9 +236,10 @@ class Delivery:
             note=next((r.reply for r in settled if r.state == "waiting"), ""),
             entries=tuple(finished.entry for finished in told.finished),
             also=(history.delivered(item, changed, self.now()), *told.also),
+            treated=treated,
             now=self.now(),
         )
-        await self.workers.settle(self.database.write_many(queue.delivered_many, progress))
+        noted = await self.claims.conclude(progress)
         for recipient in changed:
             log.info(
                 "{state} {trace} to {to}: {reply}",
@@ -238,7 +249,7 @@ class Delivery:
                 reply=recipient.reply,
             )
         for finished in told.finished:
-            if finished.entry.session is not None:
+            if noted and finished.entry.session is not None:
                 self.claims.take(finished.entry.item(), finished.raw)
 
     def _wait(self, tries: int) -> float:

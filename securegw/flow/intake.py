@@ -261,7 +261,7 @@ class Intake:
         self.room.taken(len(raw))
         self._log_accepted(envelope, len(raw))
         if entry.session is not None:
-            self.claims.take(entry.item(), complete)
+            self.workers.soon(self.claims.take, entry.item(), complete)  # who waits for the 250 comes first
         return envelope.trace
 
     async def _accept_spooled(self, envelope: Envelope, spool: Spool) -> str:
@@ -334,9 +334,7 @@ class Intake:
         identity = new_id()
         return self._entry_of(envelope, identity, tuple(await self._seal(identity, raw)), len(raw), message_id)
 
-    def _entry_of(
-        self, envelope: Envelope, identity: str, body: Body, size: int, message_id: str
-    ) -> queue.Entry:
+    def _entry_of(self, envelope: Envelope, identity: str, body: Body, size: int, message_id: str) -> queue.Entry:
         return queue.Entry(
             id=identity,
             kind="accepted",

@@ -13,6 +13,7 @@ import attrs
 import txaio
 
 from securegw.flow import history, quarantine
+from securegw.flow.claims import LARGE
 from securegw.flow.filing import filed, unfile
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
@@ -21,6 +22,7 @@ from securegw.store import queue
 if TYPE_CHECKING:
     from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
+    from securegw.flow.first_tries import FirstTries
     from securegw.flow.incoming import Incoming
     from securegw.flow.outgoing import Outgoing
     from securegw.flow.places import Places
@@ -41,6 +43,7 @@ class Journey:
     incoming: Incoming
     archive: Archive
     claims: Claims
+    first_tries: FirstTries
     database: Database
     workers: Work
     now: Callable[[], float]
@@ -84,13 +87,34 @@ class Journey:
             keep=True,
             now=self.now(),
         )
+        if self.claims.is_sure and (sole := _sole(item, treatment)) is not None:
+            await self.first_tries.begin(sole, accepted.raw if treatment.stays else treatment.finished[0].raw, treated)
+            return
         try:
             await self.workers.settle(self.database.write_many(queue.treated_many, treated))
         except Exception:
             await unfile(entries, self.database, self.workers)
             raise
         if treatment.stays:
-            self.claims.take(attrs.evolve(item, kind="ready", recipients=treatment.stays, tries=0), accepted.raw)
+            self.claims.take(_ready(item, treatment), accepted.raw)
         for finished in treatment.finished:
             if finished.entry.session is not None:
                 self.claims.take(finished.entry.item(), finished.raw)
+
+
+def _ready(item: Item, treatment: Treatment) -> Item:
+    """The item for the recipients who get it as it is."""
+    return attrs.evolve(item, kind="ready", recipients=treatment.stays, tries=0)
+
+
+def _sole(item: Item, treatment: Treatment) -> Item | None:
+    """The one mail that came of it and may go at once, if nothing that leaves depends on what else is written down."""
+    if item.size > LARGE or any(step not in queue.NOTES for step, _ in treatment.also):
+        return None
+    if treatment.stays and not treatment.finished:
+        return _ready(item, treatment)
+    if len(treatment.finished) == 1 and not treatment.stays:
+        entry = treatment.finished[0].entry
+        if entry.kind == "ready" and entry.session is not None and entry.sender == item.sender:
+            return entry.item()
+    return None

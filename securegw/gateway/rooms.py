@@ -22,6 +22,7 @@ from securegw.flow.claims import Claims
 from securegw.flow.connector import read_connector
 from securegw.flow.contents import Examiner
 from securegw.flow.delivery import Delivery
+from securegw.flow.first_tries import FirstTries
 from securegw.flow.gate import Gate
 from securegw.flow.hours import Hours
 from securegw.flow.incoming import Incoming
@@ -128,9 +129,7 @@ def furnish(
         workers=workers,
         clock=reactor,
     )
-    archive = Archive(
-        places=places, notices=notices, claims=claims, database=database, workers=workers, now=now
-    )
+    archive = Archive(places=places, notices=notices, claims=claims, database=database, workers=workers, now=now)
     intake = Intake(
         accounts=accounts,
         archive=archive,
@@ -188,16 +187,6 @@ def furnish(
         master=master,
         now=now,
     )
-    journey = Journey(
-        places=places,
-        outgoing=outgoing,
-        incoming=incoming,
-        archive=archive,
-        claims=claims,
-        database=database,
-        workers=workers,
-        now=now,
-    )
     delivery = Delivery(
         settings=settings.delivery,
         places=places,
@@ -210,7 +199,18 @@ def furnish(
         workers=workers,
         now=now,
     )
-    claims.work("accepted", journey.treat)
+    journey = Journey(
+        places=places,
+        outgoing=outgoing,
+        incoming=incoming,
+        archive=archive,
+        claims=claims,
+        first_tries=FirstTries(delivery, claims, database, workers, claims.reactor),
+        database=database,
+        workers=workers,
+        now=now,
+    )
+    claims.work("accepted", journey.treat, most=100)  # some of them wait a moment for a neighbour
     claims.work("ready", delivery.deliver, most=1000, in_parts=True)  # most of them wait for a neighbour
     return House(
         settings,

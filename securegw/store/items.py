@@ -115,12 +115,17 @@ class Treated:
     keep: bool = False
     now: float | None = None
 
+    @property
+    def row(self) -> str:
+        return self.id
+
 
 @attrs.frozen(kw_only=True)
 class Progress:
     """A delivery has been tried: of the recipients that the item had ``before``, those in ``news`` have changed.
 
-    The item ends when nobody waits any more. Otherwise ``next_try`` is needed. ``entries`` are notices.
+    The item ends when nobody waits any more. Otherwise ``next_try`` is needed. ``entries`` are notices. ``treated`` is
+    the treatment that the item has come of, where it is not written down yet: then it is part of this step.
     """
 
     id: str
@@ -131,7 +136,13 @@ class Progress:
     note: str = ""
     entries: tuple[Entry, ...] = ()
     also: tuple[Also, ...] = ()
+    treated: Treated | None = None
     now: float | None = None
+
+    @property
+    def row(self) -> str:
+        """The item of which the store knows: the accepted one, as long as its treatment is not written down."""
+        return self.id if self.treated is None else self.treated.id
 
     @property
     def recipients(self) -> tuple[Recipient, ...]:
@@ -150,6 +161,10 @@ class Failed:
     next_try: float | None
     also: tuple[Also, ...] = ()
     now: float | None = None
+
+    @property
+    def row(self) -> str:
+        return self.id
 
 
 @attrs.frozen

@@ -56,7 +56,7 @@ __all__ = [
 
 _item = schema.item
 _body = schema.body
-_Held = TypeVar("_Held", Treated, Progress, Failed)
+_Held = TypeVar("_Held", Treated, Progress)
 
 _PUT_ITEMS = Batch(tuple(_item.c), "INSERT INTO item ({names}) VALUES {rows}")
 _PUT_PARTS = Batch(tuple(_body.c), "INSERT INTO body ({names}) VALUES {rows}")
@@ -101,13 +101,11 @@ _RETRY = (
     .where(*_MINE)
     .values(next_try=bindparam("then"), note=bindparam("why"), tries=_item.c.tries + 1, session=None)
 )
-_PARK = (
-    update(_item)
-    .where(*_MINE)
-    .values(state="parked", note=bindparam("why"), tries=_item.c.tries + 1, session=None)
-)
+_PARK = update(_item).where(*_MINE).values(state="parked", note=bindparam("why"), tries=_item.c.tries + 1, session=None)
 _RELEASE = update(_item).where(_item.c.id == bindparam("of"), _item.c.session == bindparam("by")).values(session=None)
 _HELD_BY = select(_item.c.id).where(_item.c.session == bindparam("by"))
+# Steps that only note something: nothing that leaves depends on them.
+NOTES = (events.record_many, opened.note, passages.note)
 # A driver and a server hold several copies of what goes through one statement, so large bodies go through many.
 FEW = 16
 LARGE = 4 << 20
@@ -248,7 +246,7 @@ def _each_once(conn: Connection, steps: list[_Held], work: Callable[[Connection,
 
     The order of their ids is the same in every process: two that lock the same rows do not wait for each other.
     """
-    if len({step.id for step in steps}) == len(steps):
+    if len({step.row for step in steps}) == len(steps):
         for _, together in groupby(sorted(steps, key=_by_holder), key=_holder):
             work(conn, list(together))
     else:
@@ -262,7 +260,7 @@ def _holder(step: _Held) -> int:
 
 
 def _by_holder(step: _Held) -> tuple[int, str]:
-    return step.session, step.id
+    return step.session, step.row
 
 
 def _treat(conn: Connection, done: list[Treated]) -> None:
@@ -281,10 +279,13 @@ def _deliver(conn: Connection, progress: list[Progress]) -> None:
     now = [(step, step.recipients) for step in progress]
     waiting = [(step, left) for step, left in now if any(recipient.state == "waiting" for recipient in left)]
     ended = progress if not waiting else [step for step in progress if all(step is not each for each, _ in waiting)]
+    if untold := [step.treated for step, _ in waiting if step.treated is not None]:
+        _treat(conn, untold)
     _change(conn, _DEFER, [step for step, _ in waiting], [_deferred(step, left) for step, left in waiting])
     _end(conn, ended)
     put(conn, [entry for step in progress for entry in step.entries])
-    _do(conn, (also for step in progress for also in step.also))
+    told = [step.treated for step in ended if step.treated is not None]
+    _do(conn, (also for step in (*told, *progress) for also in step.also))
 
 
 def _deferred(step: Progress, left: Iterable[Recipient]) -> tuple[Any, ...]:
@@ -294,10 +295,10 @@ def _deferred(step: Progress, left: Iterable[Recipient]) -> tuple[Any, ...]:
 
 
 def _end(conn: Connection, steps: Sequence[_Held]) -> None:
-    rows = [(step.id,) for step in steps]
+    rows = [(step.row,) for step in steps]
     _change(conn, _END_ITEMS, steps, rows)
     _END_PARTS.run(conn, rows)
-    kept.drop_later(conn, [step.id for step in steps])
+    kept.drop_later(conn, [step.row for step in steps])
 
 
 def _change(conn: Connection, batch: Batch, steps: Sequence[_Held], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -308,7 +309,7 @@ def _change(conn: Connection, batch: Batch, steps: Sequence[_Held], rows: Sequen
     _check_claims(batch.run(conn, rows, steps[0].session, now), steps)
 
 
-def _check_claims(changed: int, steps: Sequence[_Held]) -> None:
+def _check_claims(changed: int, steps: Sequence[Treated | Progress | Failed]) -> None:
     if changed != len(steps):
         whose = ", ".join(step.id for step in steps[:5])
         raise LostClaim(detail=f"not held by session {steps[0].session} any more: {whose}")
@@ -316,7 +317,7 @@ def _check_claims(changed: int, steps: Sequence[_Held]) -> None:
 
 def _do(conn: Connection, also: Iterable[Also]) -> None:
     """Other steps of the same transaction; those that most mails have are done in one go."""
-    together: dict[Callable[..., Any], list[Any]] = {events.record_many: [], opened.note: [], passages.note: []}
+    together: dict[Callable[..., Any], list[Any]] = {step: [] for step in NOTES}
     for step, argument in also:
         if step in together:
             together[step] += argument

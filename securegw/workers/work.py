@@ -6,6 +6,7 @@ Not the choice what is run where: that is made by who asks.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -24,6 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DISK_THREADS = 2
+SLICE = 4  # things to do soon, between two looks at the connections
 TIMES_SIZE = 10  # that a mail may take in memory while it is taken apart (REL7)
 
 
@@ -67,6 +69,8 @@ class Work(Protocol):
 
     def settle(self, future: Future[T]) -> Deferred[T]: ...
 
+    def soon(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None: ...
+
 
 class Workers:
     """A pool of threads, and two crews of processes: what strangers sent is never in one with what our users send."""
@@ -82,6 +86,7 @@ class Workers:
         self.own = Crew(reactor, settings.own_processes, self._seconds, self, memory)
         self.stopped = False
         self.lock = threading.Lock()
+        self.later: deque[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = deque()
         self.settled: list[tuple[Future[Any], Deferred[Any]]] = []
 
     def _seconds(self) -> float:
@@ -133,6 +138,21 @@ class Workers:
         future.add_done_callback(lambda finished: self._tell(finished, done))
         return done
 
+    def soon(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run in the reactor's thread when it has looked at its connections; a few at a time, in order."""
+        if not self.later:
+            self.reactor.callLater(0, self._some)
+        self.later.append((function, args, kwargs))
+
+    def _some(self) -> None:
+        try:
+            for _ in range(min(SLICE, len(self.later))):
+                function, args, kwargs = self.later.popleft()
+                function(*args, **kwargs)
+        finally:  # one that raises is logged by the reactor and does not stop the others
+            if self.later:
+                self.reactor.callLater(0, self._some)
+
     def _tell(self, finished: Future[Any], done: Deferred[Any]) -> None:
         """In another thread: a commit settles many at once, and they wake the reactor once."""
         with self.lock:
@@ -172,6 +192,9 @@ class InlineWorkers:
 
     def settle(self, future: Future[T]) -> Deferred[T]:
         return _settled(future)
+
+    def soon(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        function(*args, **kwargs)
 
 
 def _as_in_a_process(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:

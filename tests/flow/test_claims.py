@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from securegw import gateway
 from securegw.flow import claims
+from securegw.flow import line as line_of_items
 from securegw.flow.gate import Gate
 from securegw.ids import new_id
 from securegw.mail.errors import StoreBusy, WorkerLost
@@ -123,6 +124,7 @@ def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
     def full(*args: object) -> list[None]:
         raise StoreBusy
 
+    monkeypatch.setattr(claims, "SURE", 0.0)
     with monkeypatch.context() as ill:
         ill.setattr(queue, "treated_many", full)
         ill.setattr(queue, "failed_treatment", full)
@@ -209,7 +211,7 @@ def test_large_mails_that_go_in_parts_pass_the_gate_by_and_few_go_at_once(
     async def in_parts(line: claims.Line, item: queue.Item) -> None:
         await slow.work(item, b"")
 
-    monkeypatch.setattr(claims, "LARGE_IN_PARTS", 2)
+    monkeypatch.setattr(line_of_items, "LARGE_IN_PARTS", 2)
     monkeypatch.setattr(mine, "gate", Gate(1))
     monkeypatch.setattr(mine, "_work_in_parts", in_parts)
     mine.lines["ready"] = line

@@ -243,6 +243,66 @@ def test_a_failure_beside_a_delivery_undoes_all_of_it(database: Database) -> Non
     assert database.read(queue.body, item.id).result() == [b"sealed"]
 
 
+# delivered together with the treatment
+
+
+def first_try(item: queue.Item, session: int, *news: Recipient, **changed: object) -> Progress:
+    """A mail was made of this item and sent at once: one step for both."""
+    finished = entry(BOB, CAT, kind="ready", direction="outgoing", body=(b"protected",), session=session)
+    told = Event(time=NOW, kind="decision", trace=item.trace)
+    treated = Treated(
+        id=item.id, session=session, entries=(finished,), also=((events.record_many, [told]),), keep=True, now=NOW
+    )
+    return attrs.evolve(progress(finished.item(), session, *news), treated=treated, **changed)
+
+
+def test_what_is_sent_at_once_is_never_stored(database: Database) -> None:
+    item, session = claimed(database, BOB, CAT)
+    sent = Event(time=NOW, kind="delivered", trace=item.trace)
+    step = first_try(
+        item, session, Recipient(BOB, "done"), Recipient(CAT, "done"), also=((events.record_many, [sent]),)
+    )
+    database.write(queue.delivered, step).result()
+    assert rows(database, schema.item) == rows(database, schema.body) == 0
+    assert [event.kind for event in database.read(events.find, trace=item.trace).result()] == ["decision", "delivered"]
+
+
+def test_what_is_sent_in_part_is_stored_as_it_was_made(database: Database) -> None:
+    item, session = claimed(database, BOB, CAT)
+    step = first_try(item, session, Recipient(BOB, "done"), next_try=NOW + 60, note="later")
+    database.write(queue.delivered, step).result()
+    [left] = claim(database, node(database, now=NOW + 60), now=NOW + 60)
+    assert (left.id, left.kind, left.tries, left.note) == (step.id, "ready", 1, "later")
+    assert left.recipients == (Recipient(BOB, "done"), Recipient(CAT))
+    assert database.read(queue.body, left.id).result() == [b"protected"]
+    assert rows(database, schema.item) == rows(database, schema.event) == 1
+
+
+def test_what_stays_as_it_is_is_deferred_in_the_same_step(database: Database) -> None:
+    item, session = claimed(database)
+    treated = Treated(id=item.id, session=session, stays=item.recipients, direction="outgoing", keep=True, now=NOW)
+    step = attrs.evolve(
+        progress(item, session, Recipient(BOB, reply="451 later"), next_try=NOW + 60, note="later"), treated=treated
+    )
+    database.write(queue.delivered, step).result()
+    [left] = claim(database, node(database, now=NOW + 60), now=NOW + 60)
+    assert (left.id, left.kind, left.direction, left.tries) == (item.id, "ready", "outgoing", 1)
+    assert database.read(queue.body, item.id).result() == [b"sealed"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_first_try_whose_claim_is_lost_changes_nothing(database: Database, waits: bool) -> None:
+    item, session = claimed(database, BOB, CAT)
+    database.write(queue.release, session, [item.id]).result()
+    step = first_try(
+        item, session, Recipient(BOB, "done"), *(() if waits else (Recipient(CAT, "done"),)), next_try=NOW
+    )
+    with pytest.raises(LostClaim):
+        database.write(queue.delivered, step).result()
+    assert [rows(database, table) for table in (schema.item, schema.body, schema.event)] == [1, 1, 0]
+    assert database.read(queue.body, item.id).result() == [b"sealed"]
+
+
 # lost claims
 
 

@@ -45,6 +45,15 @@ def tells_sender(progress: Any) -> bool:
     return bool(progress.entries)
 
 
+def delivers(progress: Any) -> bool:
+    return not waits(progress) and not tells_sender(progress)
+
+
+def at_once(progress: Any) -> bool:
+    """The treatment is part of this step."""
+    return progress.treated is not None
+
+
 def waits(progress: Any) -> bool:
     return progress.next_try is not None
 
@@ -54,7 +63,8 @@ STEPS: dict[str, Wanted] = {
     "treat": step("treated_many"),
     "make an account": step("treated_many", makes_account),
     "make a key": step("add"),
-    "deliver": step("delivered_many", lambda progress: not waits(progress) and not tells_sender(progress)),
+    "deliver": step("delivered_many", lambda progress: delivers(progress) and not at_once(progress)),
+    "deliver at once": step("delivered_many", lambda progress: delivers(progress) and at_once(progress)),
     "give up": step("delivered_many", tells_sender),
     "put off": step("delivered_many", waits),
     "migrate": step("upgrade"),
