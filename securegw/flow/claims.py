@@ -37,7 +37,6 @@ log = txaio.make_logger()
 BODY = "queue-body"
 LEASE = 15.0
 RENEW = 3.0
-SURE = 2 * RENEW
 POLL = 1.0
 BATCH = 20
 IN_MEMORY = 64 << 20
@@ -125,8 +124,8 @@ class Claims:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the store has confirmed a moment ago that what this process holds is its own."""
-        return self.renewed is not None and self.reactor.seconds() - self.renewed < SURE
+        """Whether nobody else can have taken what this process holds: the store has heard from it a moment ago."""
+        return self.renewed is not None and self.reactor.seconds() - self.renewed < LEASE / 2
 
     def _forget_waiting(self) -> None:
         """What has not been begun is left to whoever claims it next."""
@@ -282,9 +281,11 @@ class Claims:
     async def _note(self, owed: queue.Failed | queue.Progress) -> None:
         """Have the store know; where the store itself is in trouble this is owed until it is well again."""
         self.owed[owed.row] = owed
-        step = queue.delivered if isinstance(owed, queue.Progress) else queue.failed_treatment
         with suppress(LostClaim):
-            await self.workers.settle(self.database.write(step, owed))
+            if isinstance(owed, queue.Progress):
+                await self.workers.settle(self.database.write(queue.delivered, owed))
+            else:
+                await self.workers.settle(self.database.write(queue.failed_treatment, owed))
         del self.owed[owed.row]
 
     async def body(self, item: Item) -> bytes:

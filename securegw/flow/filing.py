@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from securegw.crypto.seal import PART
-from securegw.flow.claims import BODY, LARGE
+from securegw.flow.claims import BODY
+from securegw.flow.line import LARGE
 from securegw.mail.errors import MailError
 from securegw.mail.gathering import steps
 from securegw.store import bodies as kept

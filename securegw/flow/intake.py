@@ -20,9 +20,10 @@ from securegw.config import setting
 from securegw.crypto.seal import MasterKey
 from securegw.flow import reprocess, threshold
 from securegw.flow.circles import Circles
-from securegw.flow.claims import BODY, HEAVY
+from securegw.flow.claims import BODY
 from securegw.flow.envelopes import item_of, row_of, source_record
 from securegw.flow.filing import unfile
+from securegw.flow.line import HEAVY
 from securegw.flow.room import Room, folder_of
 from securegw.flow.spool import Spool
 from securegw.fresh import Fresh

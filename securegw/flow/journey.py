@@ -13,8 +13,8 @@ import attrs
 import txaio
 
 from securegw.flow import history, quarantine
-from securegw.flow.claims import LARGE
 from securegw.flow.filing import filed, unfile
+from securegw.flow.line import LARGE
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
 from securegw.store import queue

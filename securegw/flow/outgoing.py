@@ -13,10 +13,10 @@ import attrs
 import txaio
 
 from securegw.flow import protect as protecting
-from securegw.flow.claims import LARGE
 from securegw.flow.deciding import Case, copies
 from securegw.flow.filing import sealed
 from securegw.flow.history import decided, in_short
+from securegw.flow.line import LARGE
 from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.quarantine import is_released
 from securegw.flow.treatment import Accepted, Finished, Treatment, successor

@@ -12,7 +12,7 @@ import attrs
 
 from securegw.crypto import smime
 from securegw.flow import filing
-from securegw.flow.claims import LARGE
+from securegw.flow.line import LARGE
 from securegw.mail import message as messages
 from securegw.mail.insertion import Insertion, insert
 

@@ -284,8 +284,8 @@ def _deliver(conn: Connection, progress: list[Progress]) -> None:
     _change(conn, _DEFER, [step for step, _ in waiting], [_deferred(step, left) for step, left in waiting])
     _end(conn, ended)
     put(conn, [entry for step in progress for entry in step.entries])
-    told = [step.treated for step in ended if step.treated is not None]
-    _do(conn, (also for step in (*told, *progress) for also in step.also))
+    told = [also for step in ended if step.treated is not None for also in step.treated.also]
+    _do(conn, [*told, *(also for step in progress for also in step.also)])
 
 
 def _deferred(step: Progress, left: Iterable[Recipient]) -> tuple[Any, ...]:

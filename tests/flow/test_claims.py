@@ -103,7 +103,7 @@ def test_a_poisonous_mail_is_parked_at_the_third_time_and_counted(
         raise WorkerLost(detail="a worker process died")
 
     before = claims.PARKED._value.get()
-    world.house.claims.lines["accepted"] = claims.Line(lost)
+    world.house.claims.lines["accepted"] = line_of_items.Line(lost)
     world.send(ANN, BOB)
     for tries in (1, 2):
         [item] = world.read(lambda c: desk.list_items(c))
@@ -124,7 +124,7 @@ def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
     def full(*args: object) -> list[None]:
         raise StoreBusy
 
-    monkeypatch.setattr(claims, "SURE", 0.0)
+    world.clock.advance(claims.LEASE / 2)
     with monkeypatch.context() as ill:
         ill.setattr(queue, "treated_many", full)
         ill.setattr(queue, "failed_treatment", full)
@@ -136,10 +136,10 @@ def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
     assert world.house.claims.owed == {}
 
 
-def large(world: World, monkeypatch: pytest.MonkeyPatch, room: int, *sizes: int) -> tuple[claims.Line, Slow]:
+def large(world: World, monkeypatch: pytest.MonkeyPatch, room: int, *sizes: int) -> tuple[line_of_items.Line, Slow]:
     """A line with large mails of these sizes and a small one, before a gate with this room."""
     slow = Slow()
-    line = claims.Line(slow.work, weight=2)
+    line = line_of_items.Line(slow.work, weight=2)
     mine = world.house.claims
     monkeypatch.setattr(mine, "gate", Gate(room))
     monkeypatch.setattr(mine, "body", slow.read)
@@ -162,7 +162,7 @@ class Slow:
 
     async def work(self, item: queue.Item, raw: bytes) -> None:
         self.begun.append(item.message_id)
-        if item.size > claims.LARGE:
+        if item.size > line_of_items.LARGE:
             self.turns.append(Deferred())
             await self.turns[-1]
 
@@ -191,7 +191,7 @@ def test_a_mail_larger_than_the_room_goes_alone(world: World, monkeypatch: pytes
 
 def test_the_gate_is_one_for_all_kinds_of_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     line, slow = large(world, monkeypatch, 8 * MB, 4 * MB)
-    other = claims.Line(slow.work, weight=1)
+    other = line_of_items.Line(slow.work, weight=1)
     world.house.claims.lines["ready"] = other
     world.house.claims.take(attrs.evolve(_item(world, "to be sent", 2 * MB), kind="ready"))
     assert slow.begun == ["large 0", "small"]
@@ -205,10 +205,10 @@ def test_large_mails_that_go_in_parts_pass_the_gate_by_and_few_go_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow()
-    line = claims.Line(slow.work, in_parts=True)
+    line = line_of_items.Line(slow.work, in_parts=True)
     mine = world.house.claims
 
-    async def in_parts(line: claims.Line, item: queue.Item) -> None:
+    async def in_parts(line: line_of_items.Line, item: queue.Item) -> None:
         await slow.work(item, b"")
 
     monkeypatch.setattr(line_of_items, "LARGE_IN_PARTS", 2)
@@ -249,8 +249,8 @@ def test_what_waits_at_the_gate_is_left_to_others_at_the_end(world: World, monke
 
 
 def test_a_large_mail_is_not_born_claimed(world: World) -> None:
-    assert world.house.claims.birth(claims.LARGE) is not None
-    assert world.house.claims.birth(claims.LARGE + 1) is None
+    assert world.house.claims.birth(line_of_items.LARGE) is not None
+    assert world.house.claims.birth(line_of_items.LARGE + 1) is None
 
 
 def _item(world: World, name: str, size: int) -> queue.Item:
@@ -291,7 +291,7 @@ def test_what_is_in_our_hands_is_no_stray(world: World) -> None:
     async def slow(item: queue.Item, raw: bytes) -> None:
         await gate
 
-    world.house.claims.lines["accepted"] = claims.Line(slow)
+    world.house.claims.lines["accepted"] = line_of_items.Line(slow)
     world.send(ANN, BOB)
     for _ in range(3):
         world.wait(world.house.claims.renew())

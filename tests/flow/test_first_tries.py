@@ -205,10 +205,10 @@ def test_what_is_owed_to_a_store_that_knows_it_already_is_forgotten(
 
 
 def test_who_was_away_for_a_while_asks_the_store_first(
-    world: World, steps: list[str], monkeypatch: pytest.MonkeyPatch
+    world: World, steps: list[str]
 ) -> None:
     """A process that was frozen may have been taken for dead: what it holds is not its own until the store says so."""
-    world.clock.advance(claims.SURE)
+    world.clock.advance(claims.LEASE / 2)
     world.send(ANN, BOB)
     assert steps[0] == "treated_many"
     assert len(world.sent_to(BOB)) == 1

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred
 
 from securegw.crypto.seal import PART, MasterKey
 from securegw.flow import filing
-from securegw.flow.claims import BODY, LARGE
+from securegw.flow.claims import BODY
 from securegw.flow.connector import Connector
+from securegw.flow.line import LARGE
 from securegw.flow.spool import HEAD, WINDOW, Spool
 from securegw.ids import new_id
 from securegw.mail import message as messages

@@ -23,8 +23,8 @@ from securegw.crypto import authority as authorities
 from securegw.crypto import smime
 from securegw.crypto.passwords import Cost
 from securegw.crypto.seal import MasterKey
-from securegw.flow.claims import LARGE
 from securegw.flow.hours import Hours
+from securegw.flow.line import LARGE
 from securegw.flow.ways import Ways
 from securegw.ids import new_id
 from securegw.keys.issue import authority_row, held
