@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.support.runs import Server
 from tests.support.ports import free_port
@@ -31,7 +32,7 @@ def _empty_hold(running: Postfix) -> None:
 
 @contextlib.contextmanager
 def relaying_postfix(
-    sink_port: int, name: str = "Postfix (relay)", services: str = "", **own: str
+    sink_port: int, name: str = "Postfix (relay)", services: str = "", **own: Any
 ) -> Iterator[Server]:
     """Sends everything to the sink, over as many kept-open connections as it likes."""
     with postfix(
@@ -55,13 +56,13 @@ def _wait_empty(running: Postfix) -> None:
 # What a script filter of the classic kind does for each mail; $1 is the sender, $2 the recipient.
 _FILTER = """\
 #!/bin/sh
-set -e
-work=$(mktemp -d)
+work=$(mktemp -d) || exit 75
 trap 'rm -rf "$work"' EXIT
-cat >"$work/mail"
+cat >"$work/mail" || exit 75
 sed '/^$/,$d' "$work/mail" | grep -iv '^content-\\|^mime-version' >"$work/done"
-{work}
-exec {source} -f "$1" -t "$2" -F "$work/done" 127.0.0.1:{port}
+{{ {work}
+}} || exit 75
+{back}
 """
 SEAL = """\
 {{ grep -i '^content-type' "$work/mail"; echo; sed '1,/^$/d' "$work/mail"; }} |
@@ -72,28 +73,36 @@ OPEN = """\
 openssl cms -decrypt -recip {reader} -inkey {key} -in "$work/mail" |
     openssl cms -verify -CAfile {root} >>"$work/done"
 """
-_SERVICES = """\
-filter unix - n n - 20 pipe flags=q user=nobody argv={script} ${{sender}} ${{recipient}}
-127.0.0.1:{port} inet n - n - 100 smtpd -o content_filter=
-"""
+_BY_SENDMAIL = 'sendmail -G -i -f "$1" -- "$2" <"$work/done"'
+_BY_SMTP = '{source} -f "$1" -t "$2" -F "$work/done" 127.0.0.1:{port}'
+_PIPE = "filter unix - n n - 20 pipe flags=Rq user=nobody argv={script} ${{sender}} ${{recipient}}\n"
+_BACK = "127.0.0.1:{port} inet n - n - 100 smtpd -o content_filter=\n"
 
 
 @contextlib.contextmanager
-def filtering_postfix(sink_port: int, work: str, **papers: Path) -> Iterator[Server]:
+def filtering_postfix(sink_port: int, work: str, *, by_smtp: bool = False, **papers: Path) -> Iterator[Server]:
     """Postfix with ``openssl cms`` as a content filter, 20 at once: the gateway that people build themselves.
 
-    ``work`` is SEAL or OPEN; ``papers`` are the files that it names.
+    ``work`` is SEAL or OPEN; ``papers`` are the files that it names. The mail goes back by sendmail(1), as the simple
+    content filter of Postfix's FILTER_README has it, or (``by_smtp``) by the quickest client there is, smtp-source.
     """
     with tempfile.TemporaryDirectory(prefix="sg-filter-") as place:
         folder, port = Path(place), free_port()
         folder.chmod(0o755)
         script = folder / "filter"
-        commands = work.format(**_copied(papers, folder)).rstrip()
-        script.write_text(_FILTER.format(work=commands, port=port, source=program("smtp-source")))
+        back = _BY_SMTP.format(source=program("smtp-source"), port=port) if by_smtp else _BY_SENDMAIL
+        script.write_text(_FILTER.format(work=work.format(**_copied(papers, folder)).rstrip(), back=back))
         script.chmod(0o755)
-        own = {"content_filter": "filter:", "filter_destination_recipient_limit": "1"}
-        services = _SERVICES.format(script=script, port=port)
-        with relaying_postfix(sink_port, "Postfix + openssl cms", services, **own) as server:
+        name = "Postfix + openssl cms (smtp-source)" if by_smtp else "Postfix + openssl cms"
+        services = _PIPE.format(script=script) + (_BACK.format(port=port) if by_smtp else "")
+        with relaying_postfix(
+            sink_port,
+            name,
+            services,
+            smtpd_words=" -o content_filter=filter:dummy",
+            as_system=not by_smtp,
+            filter_destination_recipient_limit="1",
+        ) as server:
             yield server
 
 

@@ -25,8 +25,9 @@ import attrs
 from tests.support.ports import free_port, wait_for_port
 
 OWNER = "nobody"
+SYSTEM = Path("/etc/postfix")
 SERVICES = """\
-127.0.0.1:{port} inet n - n - {smtpd} smtpd
+127.0.0.1:{port} inet n - n - {smtpd} smtpd{words}
 pickup    unix n - n 60    1 pickup
 cleanup   unix n - n -     0 cleanup
 qmgr      unix n - n 300   1 qmgr
@@ -66,6 +67,7 @@ class Postfix:
 
     folder: Path
     port: int
+    as_system: bool = False
 
     def mails(self, box: str) -> list[Message]:
         """What was delivered to the Maildir of this address."""
@@ -100,7 +102,7 @@ class Postfix:
         subprocess.run([program("postqueue"), "-c", str(self.folder / "etc"), "-f"], check=True, timeout=30)
 
     def start(self) -> None:
-        _postfix(self.folder, "start")
+        _postfix(self.folder, "start", in_place_of_system=self.as_system)
         wait_for_port(self.port, seconds=30)
 
     def stop(self) -> None:
@@ -196,23 +198,26 @@ def settings(folder: Path, boxes: Iterable[str], own: Mapping[str, str]) -> dict
 
 @contextlib.contextmanager
 def postfix(
-    boxes: Sequence[str] = (), *, processes: int = 100, services: str = "", **own: str
+    boxes: Sequence[str] = (),
+    *,
+    processes: int = 100,
+    services: str = "",
+    smtpd_words: str = "",
+    as_system: bool = False,
+    **own: str,
 ) -> Iterator[Postfix]:
     """A Postfix that delivers the addresses ``boxes`` to Maildirs and obeys ``own`` main.cf lines.
 
-    ``services`` are more lines of master.cf.
+    ``services`` are more lines of master.cf, ``smtpd_words`` more words for its SMTP server. ``as_system``: what it
+    starts sees its configuration in the place of the system's, so that their sendmail(1) hands in to it.
     """
     folder = Path(tempfile.mkdtemp(prefix="sg-postfix-"))
     # Delivery runs as another user, who must be able to walk through.
     folder.chmod(0o755)
-    running = Postfix(folder, free_port())
+    running = Postfix(folder, free_port(), as_system)
+    lines = SERVICES.format(port=running.port, smtpd=processes, smtp=processes, words=smtpd_words)
     try:
-        _lay_out(
-            running,
-            boxes,
-            SERVICES.format(port=running.port, smtpd=processes, smtp=processes) + services,
-            own,
-        )
+        _lay_out(running, boxes, lines + services, own)
         running.start()
         yield running
     finally:
@@ -228,6 +233,10 @@ def _lay_out(running: Postfix, boxes: Sequence[str], services: str, own: Mapping
     os.chown(folder / "data", pwd.getpwnam("postfix").pw_uid, -1)
     table = settings(folder, boxes, own)
     etc = folder / "etc"
+    if running.as_system:
+        table["alternate_config_directories"] = str(etc)
+        for name in ("postfix-files", "postfix-script", "post-install", "dynamicmaps.cf"):
+            shutil.copy2(SYSTEM / name, etc)
     write_old(etc / "main.cf", "".join(f"{name} = {value}\n" for name, value in table.items()))
     write_old(etc / "master.cf", services)
     write_old(etc / "boxes", "".join(f"{box} {box}/\n" for box in boxes))
@@ -242,8 +251,12 @@ def write_old(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
-def _postfix(folder: Path, word: str) -> None:
-    command = [program("postfix"), "-c", str(folder / "etc"), word]
+def _postfix(folder: Path, word: str, *, in_place_of_system: bool = False) -> None:
+    etc = str(folder / "etc")
+    command = [program("postfix"), "-c", etc, word]
+    if in_place_of_system:  # for what is started here, and for nobody else
+        mount = 'mount --bind "$0" "$1" && shift && exec "$@"'
+        command = ["unshare", "--mount", "--propagation=private", "sh", "-c", mount, etc, str(SYSTEM), *command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     log = folder / "log"
     words = log.read_text(errors="replace") if log.exists() else ""
