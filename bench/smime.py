@@ -33,8 +33,7 @@ WORDS = (
     "S/MIME with RSA-2048, 20 KB, 10 sessions, mails a second until the last one has reached the next hop. Outgoing: "
     "signed and encrypted. Incoming: opened and verified. Postfix relays the same mails without cryptography, and with "
     "an ``openssl cms`` script as its content filter, which hands them back by sendmail(1), as the simple filter of "
-    "Postfix's FILTER_README does, or by smtp-source. ``python -m bench.smime`` repeats this; it wants root, as Postfix "
-    "does."
+    "Postfix's FILTER_README does, or by smtp-source. ``python -m bench.smime`` repeats this, as root."
 )
 
 

@@ -73,7 +73,7 @@ OPEN = """\
 openssl cms -decrypt -recip {reader} -inkey {key} -in "$work/mail" |
     openssl cms -verify -CAfile {root} >>"$work/done"
 """
-_BY_SENDMAIL = 'sendmail -G -i -f "$1" -- "$2" <"$work/done"'
+_BY_SENDMAIL = '{sendmail} -G -i -f "$1" -- "$2" <"$work/done"'
 _BY_SMTP = '{source} -f "$1" -t "$2" -F "$work/done" 127.0.0.1:{port}'
 _PIPE = "filter unix - n n - 20 pipe flags=Rq user=nobody argv={script} ${{sender}} ${{recipient}}\n"
 _BACK = "127.0.0.1:{port} inet n - n - 100 smtpd -o content_filter=\n"
@@ -90,7 +90,9 @@ def filtering_postfix(sink_port: int, work: str, *, by_smtp: bool = False, **pap
         folder, port = Path(place), free_port()
         folder.chmod(0o755)
         script = folder / "filter"
-        back = _BY_SMTP.format(source=program("smtp-source"), port=port) if by_smtp else _BY_SENDMAIL
+        back = (_BY_SMTP if by_smtp else _BY_SENDMAIL).format(
+            sendmail=program("sendmail"), source=program("smtp-source"), port=port
+        )
         script.write_text(_FILTER.format(work=work.format(**_copied(papers, folder)).rstrip(), back=back))
         script.chmod(0o755)
         name = "Postfix + openssl cms (smtp-source)" if by_smtp else "Postfix + openssl cms"
