@@ -10,7 +10,7 @@ import functools
 import operator
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -82,6 +82,11 @@ class Tried:
 
     replies: Mapping[str, Reply] = attrs.field(factory=dict)
     cared_for: frozenset[str] = frozenset()
+
+    def is_taken(self, recipients: Iterable[Recipient]) -> bool:
+        """Whether the next hop has it for all of them."""
+        replies = [self.replies.get(recipient.address) for recipient in recipients]
+        return all(reply is not None and reply.code // 100 == 2 for reply in replies)
 
     def __or__(self, other: Tried) -> Tried:
         return Tried({**self.replies, **other.replies}, self.cared_for | other.cared_for)

@@ -1,12 +1,13 @@
 """Seals a finished mail for the queue: a small one at once, a larger one in a thread, a large one into its file.
 
-So the transaction that names a large body does not wait for it, and who waits behind that transaction does not either;
-nor is a large mail in memory a second time, sealed. What is filed and then not named has to be removed (``unfile``).
+A small one is sealed when it is known that the queue will have it: many have gone before (``first_tries``). The
+transaction that names a large body does not wait for it, and who waits behind that transaction does not either; nor is
+a large mail in memory a second time, sealed. What is filed and then not named has to be removed (``unfile``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.store.bodies import Bodies, Body
     from securegw.store.database import Database
-    from securegw.store.queue import Entry
+    from securegw.store.queue import Entry, Treated
     from securegw.workers import Work
 
 INLINE = 64 << 10
@@ -53,9 +54,24 @@ def seal(identity: str, raw: bytes, master: MasterKey, bodies: Bodies) -> Body:
         raise
 
 
-async def filed(entry: Entry, database: Database, workers: Work) -> Entry:
-    """The entry with a large body in its file; its transaction would write it otherwise, and others would wait."""
+async def whole(
+    treated: Treated, raws: Sequence[bytes], master: MasterKey, database: Database, workers: Work
+) -> Treated:
+    """The step with its entries, whose bytes these are, as the store takes them: sealed, and large ones in their files.
+
+    Its transaction would write a large one otherwise, and others would wait.
+    """
+    entries = [
+        await _whole(entry, raw, master, database, workers) for entry, raw in zip(treated.entries, raws, strict=True)
+    ]
+    return attrs.evolve(treated, entries=tuple(entries)) if entries else treated
+
+
+async def _whole(entry: Entry, raw: bytes, master: MasterKey, database: Database, workers: Work) -> Entry:
     body, bodies = entry.body, database.bodies
+    if not body:
+        body = await sealed(entry.id, raw, master, bodies, workers)
+        entry = attrs.evolve(entry, body=body)
     if isinstance(body, Filed) or len(body) < 2 or not bodies.are_files:
         return entry
     await workers.disk(bodies.write, entry.id, body)

@@ -18,9 +18,11 @@ import attrs
 import txaio
 from twisted.internet.defer import Deferred
 
+from securegw.flow.filing import whole
 from securegw.store import queue
 
 if TYPE_CHECKING:
+    from securegw.crypto.seal import MasterKey
     from securegw.flow.claims import Claims
     from securegw.flow.delivery import Delivery, Tried
     from securegw.store.database import Database
@@ -40,6 +42,7 @@ class FirstTries:
     claims: Claims
     database: Database
     workers: Work
+    master: MasterKey
     reactor: Any
     watched: deque[tuple[float, Deferred[bool]]] = attrs.field(factory=deque)
 
@@ -47,8 +50,12 @@ class FirstTries:
         """Send ``item``, which came of this treatment; returns when the treatment is written down."""
         trying = Deferred.fromCoroutine(self.delivery.attempt(item, raw))
         if trying.called or await self._ends_soon(trying):
-            await self.delivery.conclude(item, raw, await trying, treated)
+            tried = await trying
+            if not tried.is_taken(item.recipients):
+                treated = await self._whole(treated, raw)
+            await self.delivery.conclude(item, raw, tried, treated)
             return
+        treated = await self._whole(treated, raw)
         try:
             await self.workers.settle(self.database.write_many(queue.treated_many, treated))
         except Exception as error:
@@ -56,6 +63,11 @@ class FirstTries:
             await self.delivery.conclude(item, raw, await trying, treated)
         else:
             self.claims.adopt(item, raw, self._conclude(item, raw, trying))
+
+    async def _whole(self, treated: Treated, raw: bytes) -> Treated:
+        """It has to wait: what was made is sealed for the store."""
+        raws = [raw for _ in treated.entries]
+        return await whole(treated, raws, self.master, self.database, self.workers)
 
     async def _conclude(self, item: Item, raw: bytes, trying: Deferred[Tried]) -> None:
         await self.delivery.conclude(item, raw, await trying)

@@ -45,7 +45,7 @@ def in_short(decision: Decision) -> dict[str, object]:
 
 def judged(item: Item, opened: Opened, recipient: Address, now: float) -> Step:
     """The verdict about an incoming mail."""
-    detail = {**attrs.asdict(opened.verdict), "layers": list(opened.layers)}
+    detail = {**attrs.asdict(opened.verdict, recurse=False), "layers": opened.layers}
     return events.record_many, [_event(item, "verdict", recipient.key, now, detail)]
 
 

@@ -16,7 +16,6 @@ from securegw.crypto import methods
 from securegw.crypto.smime import Opened
 from securegw.crypto.verdict import Verdict
 from securegw.flow import reprocess
-from securegw.flow.claims import BODY
 from securegw.flow.deciding import Case, copies, direction_of
 from securegw.flow.dressing import Dress, dressed
 from securegw.flow.filing import sealed
@@ -147,7 +146,7 @@ class Incoming:
         dress = self._dress(again, sight, decision)
         raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
         row = queue.Recipient(str(user), decision=in_short(decision))
-        finished = await self._finished(again, row, raw)
+        finished = self._finished(again, row, raw)
         entry = attrs.evolve(finished.entry, sender="")  # if it cannot be delivered, nobody outside hears of it
         steps = await self._steps(again, sight, user)
         told = (*steps, decided(again.item, [(user, decision)], self.now()))
@@ -212,7 +211,7 @@ class Incoming:
             raw = sight.raw
         if raw is accepted.raw:
             return Treatment(stays=(row,), also=steps)
-        return Treatment(finished=(await self._finished(accepted, row, raw),), also=steps)
+        return Treatment(finished=(self._finished(accepted, row, raw),), also=steps)
 
     def _dress(self, accepted: Accepted, sight: Sight, decision: Decision) -> Dress | None:
         """What is written into the mail before it is delivered; None if nothing is."""
@@ -265,8 +264,8 @@ class Incoming:
         opened = sight.opened
         if opened is not None:
             steps.append(judged(accepted.item, opened, recipient, self.now()))
-            rows = [row for row in harvest.learn(opened, sight.written_by, self.now()) if not self._was_learned(row)]
-            steps += [(harvest.keep, (accepted.item.trace, row)) for row in rows]
+            lessons = self._lessons(opened, sight.written_by)
+            steps += [(harvest.keep, (accepted.item.trace, row)) for row in lessons]
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
         if sight.verdict.encrypted == "opened" or accepted.door == "portal":
@@ -275,29 +274,30 @@ class Incoming:
             steps += await self.passages.noted(sight.raw, name or accepted.item.trace, recipient)
         return tuple(steps)
 
-    def _was_learned(self, row: Held) -> bool:
-        """Whether the very same was learned a moment ago: who writes often is not looked up each time."""
-        key = f"{row.address} {row.fingerprint} {row.trust} {row.announced}"
-        return self.learned.knows(key) or not self.learned.keep(key, True)
+    def _lessons(self, opened: Opened, author: Address | None) -> tuple[Held, ...]:
+        """What is to be learned, unless the very same was a moment ago: who writes often is not looked up each time."""
+        if author is None:
+            return ()
+        told = (author.key, opened.verdict, opened.certificates, opened.links, opened.announced)
+        key = f"{author.key} {hash(told)}"
+        if self.learned.knows(key):
+            return ()
+        self.learned.keep(key, True)
+        return harvest.learn(opened, author, self.now())
 
     async def _worked(self, raw: bytes, function: Callable[..., bytes], *arguments: object) -> bytes:
         if len(raw) <= INLINE:
             return function(*arguments)
         return await self.workers.thread(function, *arguments)
 
-    async def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
-        identity = new_id()
-        if len(raw) <= INLINE:
-            body = self.master.seal_parts(BODY, identity, raw)
-        else:
-            body = await self.workers.thread(self.master.seal_parts, BODY, identity, raw)
+    def _finished(self, accepted: Accepted, row: queue.Recipient, raw: bytes) -> Finished:
         entry = successor(
             accepted.item,
-            id=identity,
+            id=new_id(),
             kind="ready",
             recipients=(row,),
             size=len(raw),
-            body=tuple(body),
+            body=(),  # sealed if the queue gets it
             direction="incoming",
             session=self.claims.birth(len(raw)),
             next_try=0.0,

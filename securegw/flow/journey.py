@@ -13,13 +13,14 @@ import attrs
 import txaio
 
 from securegw.flow import history, quarantine
-from securegw.flow.filing import filed, unfile
+from securegw.flow.filing import unfile, whole
 from securegw.flow.line import LARGE
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
 from securegw.store import queue
 
 if TYPE_CHECKING:
+    from securegw.crypto.seal import MasterKey
     from securegw.flow.archive import Archive
     from securegw.flow.claims import Claims
     from securegw.flow.first_tries import FirstTries
@@ -46,6 +47,7 @@ class Journey:
     first_tries: FirstTries
     database: Database
     workers: Work
+    master: MasterKey
     now: Callable[[], float]
 
     async def treat(self, item: Item, raw: bytes) -> None:
@@ -75,13 +77,12 @@ class Journey:
 
     async def _commit(self, accepted: Accepted, treatment: Treatment) -> None:
         item = accepted.item
-        entries = tuple([await filed(finished.entry, self.database, self.workers) for finished in treatment.finished])
         came = () if item.note else (history.accepted(item),)  # one that has waited was told of before
         treated = queue.Treated(
             id=item.id,
             session=item.session or 0,
             stays=treatment.stays,
-            entries=entries,
+            entries=tuple([finished.entry for finished in treatment.finished]),
             also=(*came, *treatment.also),
             direction=item.direction,
             keep=True,
@@ -90,10 +91,12 @@ class Journey:
         if self.claims.is_sure and (sole := _sole(item, treatment)) is not None:
             await self.first_tries.begin(sole, accepted.raw if treatment.stays else treatment.finished[0].raw, treated)
             return
+        raws = [finished.raw for finished in treatment.finished]
+        treated = await whole(treated, raws, self.master, self.database, self.workers)
         try:
             await self.workers.settle(self.database.write_many(queue.treated_many, treated))
         except Exception:
-            await unfile(entries, self.database, self.workers)
+            await unfile(treated.entries, self.database, self.workers)
             raise
         if treatment.stays:
             self.claims.take(_ready(item, treatment), accepted.raw)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SECURE, SIGNED_OK, SIGNED_INVALID = "[secure]", "[signed OK]", "[signed INVALID]"
 TAGS = (SECURE, SIGNED_OK, SIGNED_INVALID)
 NAME_FIELDS = ("from", "sender", "reply-to")
+LOOKED_AT = frozenset(name.encode() for name in ("authentication-results", *SUBJECT_FIELDS, *NAME_FIELDS))
 
 
 @attrs.frozen
@@ -51,7 +52,8 @@ def without_forgeries(message: Message, host: str, keywords: tuple[str, ...] = (
     raw = messages.without(message, forged_fields())
     if raw is not message.raw:
         message = messages.read(raw)
-    kept = [_cleaned(field, host, (*TAGS, *keywords)) for field in message.fields]
+    tags = (*TAGS, *keywords)
+    kept = [_cleaned(field, host, tags) if field.name.lower() in LOOKED_AT else field.raw for field in message.fields]
     if all(new is field.raw for new, field in zip(kept, message.fields, strict=True)):
         return message
     return messages.read(b"".join(kept) + raw[message.header_end :])

@@ -289,7 +289,7 @@ class Outgoing:
 
     async def _sealed(self, made: Protected) -> Protected:
         if len(made.raw) <= LARGE:
-            return protecting.sealed(made, self.master, self.database.bodies)
+            return attrs.evolve(made, size=len(made.raw))  # sealed if the queue gets it
         return await self.workers.thread(protecting.sealed, made, self.master, self.database.bodies)
 
     def _entry(self, accepted: Accepted, ways: list[Way], protected: Protected) -> queue.Entry:

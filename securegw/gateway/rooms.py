@@ -205,9 +205,10 @@ def furnish(
         incoming=incoming,
         archive=archive,
         claims=claims,
-        first_tries=FirstTries(delivery, claims, database, workers, claims.reactor),
+        first_tries=FirstTries(delivery, claims, database, workers, master, claims.reactor),
         database=database,
         workers=workers,
+        master=master,
         now=now,
     )
     claims.work("accepted", journey.treat, most=100)  # some of them wait a moment for a neighbour

@@ -158,14 +158,15 @@ def without(message: Message, names: Iterable[str]) -> bytes:
 
     Case does not count, and ``_`` counts as ``-``: some readers fold the two.
     """
-    goes = _name_test(names)
+    goes = _name_test(tuple(names))
     kept = [field.raw for field in message.fields if not goes(field.name)]
     if len(kept) == len(message.fields):
         return message.raw
     return spliced(message.raw, 0, message.header_end, b"".join(kept))
 
 
-def _name_test(names: Iterable[str]) -> Callable[[bytes], bool]:
+@lru_cache(maxsize=64)  # nearly always the same few names
+def _name_test(names: tuple[str, ...]) -> Callable[[bytes], bool]:
     folded = [_fold_name(name.encode("ascii")) for name in names]
     exact = frozenset(name for name in folded if not name.endswith(b"*"))
     starts = tuple(name[:-1] for name in folded if name.endswith(b"*"))
