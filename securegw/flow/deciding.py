@@ -70,11 +70,12 @@ class Case:
         """The decision for one recipient; ``methods`` are those for which there is a key, ``verdict`` what was found
         out about a mail that came in for him."""
         usable = methods | CARRIER if self.inside and direction == "outgoing" else methods
-        facts = self._facts.to(recipient.key, usable, direction=direction)
-        if verdict is not None:
-            signed = "none" if not verdict.signed else "good" if verdict.signed_ok else "bad"
-            facts = attrs.evolve(facts, encrypted=verdict.encrypted, signed=signed)
-        return decide(facts, self.rules)
+        found = {} if verdict is None else {"encrypted": verdict.encrypted, "signed": _in_a_word(verdict)}
+        return decide(self._facts.to(recipient.key, usable, direction=direction, **found), self.rules)
+
+
+def _in_a_word(verdict: Verdict) -> str:
+    return "none" if not verdict.signed else "good" if verdict.signed_ok else "bad"
 
 
 def copies(decisions: Iterable[Decision]) -> tuple[str, ...]:

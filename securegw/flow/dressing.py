@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from securegw.flow.marking import Mark
     from securegw.flow.proofs import Proofs
     from securegw.mail.insertion import Insertion
+    from securegw.mail.message import Message
     from securegw.policy.decision import Decision
 
 
@@ -39,8 +40,9 @@ class Dress:
     disarm: bool = False
 
 
-def dressed(raw: bytes, dress: Dress, proofs: Proofs) -> bytes:
+def dressed(message: Message, dress: Dress, proofs: Proofs) -> bytes:
     """The mail as it is delivered."""
+    raw = message.raw
     if dress.disarm:
         raw = rewrite(raw, "text/html", disarm)
     if dress.strip:
@@ -49,7 +51,9 @@ def dressed(raw: bytes, dress: Dress, proofs: Proofs) -> bytes:
         raw = insert(raw, dress.banner)
     if dress.mark is None:
         return raw
-    return marked(raw, dress.mark, dress.decision, dress.host, proofs, dress.trace)
+    if raw is not message.raw:
+        message = messages.read(raw)
+    return marked(message, dress.mark, dress.decision, dress.host, proofs, dress.trace)
 
 
 def without_signature(raw: bytes) -> bytes:

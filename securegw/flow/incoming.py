@@ -7,6 +7,7 @@ without marks and without S/MIME passes byte-identical (REL6).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import attrs
@@ -65,6 +66,10 @@ class Sight:
     raw: bytes
     opened: Opened | None = None
     written_by: Address | None = None
+
+    @cached_property
+    def message(self) -> Message:
+        return messages.read(self.raw)
 
     @property
     def verdict(self) -> Verdict:
@@ -144,7 +149,7 @@ class Incoming:
             said = decided(again.item, [(user, decision)], self.now())
             return await self._not_sent(accepted, asked, decision) + Treatment(also=(said,))
         dress = self._dress(again, sight, decision)
-        raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
+        raw = sight.raw if dress is None else await self._worked(sight.raw, dressed, sight.message, dress, self.proofs)
         row = queue.Recipient(str(user), decision=in_short(decision))
         finished = self._finished(again, row, raw)
         entry = attrs.evolve(finished.entry, sender="")  # if it cannot be delivered, nobody outside hears of it
@@ -180,7 +185,7 @@ class Incoming:
         """What was inside of a seal or an opaque signature counts for the rules, its header never does (SEC3)."""
         if sight.raw is clean.raw or sight.opened is None:
             return case
-        contents = await self.examiner.look(sight.raw, messages.read(sight.raw), case.rules, "incoming")
+        contents = await self.examiner.look(sight.raw, sight.message, case.rules, "incoming")
         return attrs.evolve(case, contents=contents)
 
     def _without_forgeries(self, accepted: Accepted) -> Message:
@@ -206,7 +211,7 @@ class Incoming:
         row = queue.Recipient(str(recipient), decision=in_short(decision))
         dress = self._dress(accepted, sight, decision)
         if dress is not None:
-            raw = await self._worked(sight.raw, dressed, sight.raw, dress, self.proofs)
+            raw = await self._worked(sight.raw, dressed, sight.message, dress, self.proofs)
         else:
             raw = sight.raw
         if raw is accepted.raw:

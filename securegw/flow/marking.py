@@ -6,6 +6,7 @@ the whole truth; the subject tag is for the eye.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SECURE, SIGNED_OK, SIGNED_INVALID = "[secure]", "[signed OK]", "[signed INVALID]"
 TAGS = (SECURE, SIGNED_OK, SIGNED_INVALID)
+UNFIT = re.compile(r"[^ -~]|[\"\\;]")
 NAME_FIELDS = ("from", "sender", "reply-to")
 LOOKED_AT = frozenset(name.encode() for name in ("authentication-results", *SUBJECT_FIELDS, *NAME_FIELDS))
 
@@ -126,9 +128,9 @@ def portal_mark(account: str) -> Mark:
     return Mark(f"portal; account={_word(account)}", tags=(SECURE,), opened=True)
 
 
-def marked(raw: bytes, mark: Mark, decision: Decision, host: str, proofs: Proofs, trace: str) -> bytes:
+def marked(message: Message, mark: Mark, decision: Decision, host: str, proofs: Proofs, trace: str) -> bytes:
     """The mail with our marks, as far as the decision wants them."""
-    message = messages.read(raw)
+    raw = message.raw
     if decision.tag and mark.tags:
         subject = messages.decode_words(message.first("Subject") or "")
         for tag in mark.tags:
@@ -144,4 +146,4 @@ def marked(raw: bytes, mark: Mark, decision: Decision, host: str, proofs: Proofs
 
 def _word(text: str) -> str:
     """A value as it may stand in a header field: printable ASCII on one line, without quotes."""
-    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\;' else "?" for c in text)[:400]
+    return UNFIT.sub("?", text)[:400]

@@ -105,7 +105,10 @@ class Decision:
         return ruling is not None and ruling.value == value
 
     def ruling(self, aspect: str) -> Ruling | None:
-        return next((ruling for ruling in self.rulings if ruling.aspect == aspect), None)
+        for ruling in self.rulings:
+            if ruling.aspect == aspect:
+                return ruling
+        return None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

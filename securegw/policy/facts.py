@@ -8,7 +8,7 @@ header (RFC 9788) steers nothing. RFC 3834 2 and 5, RFC 6047 2.4.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -116,10 +116,12 @@ class Facts:
     opened_here: bool = False
     released: bool = False
 
-    def to(self, recipient: str, usable: Iterable[str] | None, direction: Direction | None = None) -> Facts:
-        """The same mail for another recipient, without reading it again."""
+    def to(
+        self, recipient: str, usable: Iterable[str] | None, direction: Direction | None = None, **found: Any
+    ) -> Facts:
+        """The same mail for another recipient, with what was ``found`` out for him, without reading it again."""
         where = direction or self.direction
-        return attrs.evolve(self, recipient=recipient.lower(), usable=usable, direction=where)
+        return attrs.evolve(self, recipient=recipient.lower(), usable=usable, direction=where, **found)
 
 
 def gather(
