@@ -2,7 +2,8 @@
 
 The thread takes everything that waits, runs it in one transaction, commits once, and only then tells the callers.
 Under load it pauses between two groups, so that they grow and the cost of statements and disk is shared; who comes
-alone is served at once. A step that fails does not fail its neighbours: the group is rolled back and each is run
+alone is served at once, and the pause ends when as many wait for one step as the last groups had members: then all
+who could come are there. A step that fails does not fail its neighbours: the group is rolled back and each is run
 again, alone. So a step may run twice, and must have no effect but in its connection.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import groupby
@@ -29,6 +31,7 @@ from securegw.store.troubles import lost_connection, translate, was_undone
 
 GROUP_LIMIT = 200  # requests in one transaction: it must end in a time that the callers can wait
 GATHER = 0.002
+LAST = 4  # groups whose largest says how many callers there are
 TRIES = 3  # of a transaction that the server has undone for the sake of another one
 
 
@@ -72,7 +75,10 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._connection: Connection | None = None
-        self._closing = threading.Event()
+        self._ready = threading.Event()
+        self._enough = 0  # when so many wait for one and the same step, hardly anybody else is to come
+        self._step: Callable[..., Any] | None = None  # of the last request, and how many came with it
+        self._alike = 0
 
     def start(self) -> None:
         """Begin to serve."""
@@ -84,6 +90,11 @@ class Writer:
         with self._lock:  # nothing may come behind the mark that ends the thread
             if not self._closed:
                 self._waiting.put(request)
+                if request.step is not self._step:
+                    self._step, self._alike = request.step, 0
+                self._alike += 1
+                if self._alike == self._enough:
+                    self._ready.set()
                 return
         request.future.set_exception(StoreBusy(detail="the database is closed"))
 
@@ -91,7 +102,7 @@ class Writer:
         """Finish what waits, take nothing new."""
         with self._lock:
             already, self._closed = self._closed, True
-        self._closing.set()
+        self._ready.set()
         if self._thread is not None and not already:
             self._waiting.put(None)
             self._thread.join()
@@ -120,13 +131,25 @@ class Writer:
         return None
 
     def _serve(self) -> None:
-        going_on = True
+        going_on, sizes = True, deque((0,), maxlen=LAST)
         while going_on:
             group, going_on = self._take()
+            self._alike = 0
+            sizes.append(len(group))
             if error := self.serve(group):
                 going_on = self._turn_away(error) and going_on
             elif len(group) > 1:
-                self._closing.wait(GATHER)
+                self._gather(max(sizes))
+
+    def _gather(self, enough: int) -> None:
+        """Let the next group grow, for as long as GATHER or until so many wait for the same step."""
+        with self._lock:
+            self._ready.clear()
+            self._enough = enough
+            wait = not self._closed and self._alike < enough
+        if wait:
+            self._ready.wait(GATHER)
+        self._enough = 0
 
     def _turn_away(self, error: Exception) -> bool:
         """Who has waited behind a group that the database kept waiting does not wait as long once more (D10)."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from securegw.config import describe, read, section
-from securegw.mail.errors import DiskFull, StoreBusy
+from securegw.mail.errors import DiskFull, LostClaim, StoreBusy
 from securegw.store import engine, queue, schema, settings, writer
 from securegw.store.database import Database, DatabaseSettings, place
 from securegw.store.troubles import DatabaseTaken
@@ -175,6 +175,55 @@ def test_a_large_crowd_is_served_in_order(database: Database) -> None:
     for future in waiting:
         future.result()
     assert database.read(settings.get, "last").result() == len(waiting) - 1
+
+
+# the pause between two groups
+
+
+def crowd(database: Database, count: int) -> None:
+    """One group of so many requests for the same step, to its end."""
+    gate = Gate(database)
+    waiting = [database.write_many(queue.put, entry()) for _ in range(count)]
+    gate.open()
+    for future in waiting:
+        future.result(10)
+
+
+def test_a_pause_ends_when_as_many_wait_as_the_last_group_had(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GATHER", 60.0)
+    crowd(database, 3)
+    for _ in range(3):
+        waiting = [database.write_many(queue.put, entry()) for _ in range(3)]
+        assert [future.result(10) for future in waiting] == [None] * 3
+
+
+def test_the_largest_of_the_last_groups_counts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd(database, 4)
+    monkeypatch.setattr(writer, "GATHER", 60.0)
+    crowd(database, 2)
+    two = [database.write_many(queue.put, entry()) for _ in range(2)]
+    with pytest.raises(TimeoutError):
+        two[0].result(0.2)
+    more = [database.write_many(queue.put, entry()) for _ in range(2)]
+    assert [future.result(10) for future in (*two, *more)] == [None] * 4
+
+
+def test_requests_for_several_steps_let_others_come_beside_them(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "GATHER", 60.0)
+    database = Database(url)
+    crowd(database, 2)
+    mixed = [database.write_many(queue.put, entry()), database.write_many(queue.treated_many, done())]
+    with pytest.raises(TimeoutError):
+        mixed[0].result(0.2)
+    database.close()  # ends the pause too
+    assert mixed[0].result(0) is None
+    assert isinstance(mixed[1].exception(0), LostClaim)
+
+
+def done() -> queue.Treated:
+    return queue.Treated(id="0" * 16, session=1)
 
 
 # readers
