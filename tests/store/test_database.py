@@ -201,6 +201,7 @@ def test_a_pause_ends_when_as_many_wait_as_the_last_group_had(
 
 def test_the_largest_of_the_last_groups_counts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     crowd(database, 4)
+    database.write_many(queue.put, entry()).result()  # the pause behind it is over
     monkeypatch.setattr(writer, "GATHER", 60.0)
     crowd(database, 2)
     two = [database.write_many(queue.put, entry()) for _ in range(2)]
