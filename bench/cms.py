@@ -32,7 +32,7 @@ from securegw.mail.message import read
 
 ANN, CAROL = "ann@inside.test", "carol@partner.test"
 OURS, THEIRS = "securegw", "cryptography pkcs7"
-SIZES = {"20 KB": (20_000, 600), "200 KB": (200_000, 200), "25 MB": (25_000_000, 4)}
+SIZES = {"20 KB": (20_000, 3000), "200 KB": (200_000, 600), "25 MB": (25_000_000, 8)}
 WORDS = (
     "Signed (RSA-2048, SHA-256, detached) and encrypted (AES-256-CBC, one recipient with RSA-2048), mails a second, in "
     "one process without any network. The last mail of each run is opened and verified by ``openssl cms``. "
