@@ -103,17 +103,24 @@ def holds_text(raw: bytes) -> bool:
     return b"quick brown fox" in raw
 
 
+@contextmanager
+def neighbours(sink: SinkProcess, work: str, files: Mapping[str, Path]) -> Iterator[tuple[Server, Server, Server]]:
+    """Postfix without cryptography, with the script, and with the script that is in a hurry."""
+    with (
+        relaying_postfix(sink.port) as plain,
+        filtering_postfix(sink.port, work, **files) as script,
+        filtering_postfix(sink.port, work, by_smtp=True, **files) as quick,
+    ):
+        yield plain, script, quick
+
+
 def outgoing(ours: Server, papers: Papers, sink: SinkProcess, rounds: int) -> list[Row]:
     """Sign and encrypt; the script is so slow that it gets fewer mails."""
     load = Load(sessions=10, count=COUNT, more=(f"--sender={ANN}", f"--recipient={CAROL}"))
     files = {"signer": papers.file("carol.pem"), "key": papers.file("carol.key"), "recipient": papers.file("carol.pem")}
     sealed = partial(is_sealed, papers)
     few = attrs.evolve(load, count=COUNT_SCRIPT)
-    with (
-        relaying_postfix(sink.port) as plain,
-        filtering_postfix(sink.port, SEAL, **files) as script,
-        filtering_postfix(sink.port, SEAL, by_smtp=True, **files) as quick,
-    ):
+    with neighbours(sink, SEAL, files) as (plain, script, quick):
         runs = {plain: (load, holds_text), script: (few, sealed), quick: (few, sealed), ours: (load, sealed)}
         return measure("sign + encrypt, 20 KB", in_turn(runs, sink), rounds)
 
@@ -123,11 +130,7 @@ def incoming(ours: Server, papers: Papers, sink: SinkProcess, rounds: int) -> li
     load, for_script = (_closed(papers, reader) for reader in (papers.ann, papers.ann_of_script))
     files = {"reader": papers.file("ann.pem"), "key": papers.file("ann.key"), "root": papers.file("root.pem")}
     few = attrs.evolve(for_script, count=COUNT_SCRIPT)
-    with (
-        relaying_postfix(sink.port) as plain,
-        filtering_postfix(sink.port, OPEN, **files) as script,
-        filtering_postfix(sink.port, OPEN, by_smtp=True, **files) as quick,
-    ):
+    with neighbours(sink, OPEN, files) as (plain, script, quick):
         runs = {plain: (load, is_closed), script: (few, holds_text), quick: (few, holds_text), ours: (load, is_opened)}
         return measure("decrypt + verify, 20 KB", in_turn(runs, sink), rounds)
 
