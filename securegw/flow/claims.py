@@ -74,6 +74,7 @@ class Claims:
         self.gate = gate or Gate(IN_MEMORY)
         self.session: int | None = None
         self.renewed: float | None = None  # when the store last took something from us
+        self.alive: float | None = None  # when it last said that our session holds what it holds
         self.lines: dict[str, Line] = {}
         self.held = 0
         self.stopping = False
@@ -92,7 +93,7 @@ class Claims:
         now = self.reactor.seconds()
         await self.workers.settle(self.database.write(sessions.reap, EVERYBODY if self.database.alone else now))
         self.session = await self.workers.settle(self.database.write(sessions.open_session, self.node, now, LEASE))
-        self.renewed = now
+        self.renewed = self.alive = now
 
     async def renew(self) -> None:
         """Say that this process is alive; one that was taken for dead has lost its claims and begins anew."""
@@ -101,7 +102,9 @@ class Claims:
         now = self.reactor.seconds()
         alive = await self.workers.settle(self.database.write(sessions.renew, self.session, now, LEASE))
         self.renewed = now
-        if not alive:
+        if alive:
+            self.alive = now
+        else:
             log.warn("this node was taken for dead; its claims are lost")
             self._forget_waiting()
             await self.open()
@@ -122,10 +125,11 @@ class Claims:
             log.warn("{count} items of an unknown commit go on", count=len(lost))
             await self.workers.settle(self.database.write(queue.release, self.session or 0, lost))
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether nobody else can have taken what this process holds: the store has heard from it a moment ago."""
-        return self.renewed is not None and self.reactor.seconds() - self.renewed < LEASE / 2
+    def is_sure_of(self, item: Item) -> bool:
+        """Whether nobody else can have taken it: the store has heard from the session that holds it a moment ago."""
+        if item.session != self.session or self.alive is None:
+            return False
+        return bool(self.reactor.seconds() - self.alive < LEASE / 2)
 
     def _forget_waiting(self) -> None:
         """What has not been begun is left to whoever claims it next."""

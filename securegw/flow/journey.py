@@ -88,7 +88,7 @@ class Journey:
             keep=True,
             now=self.now(),
         )
-        if self.claims.is_sure and (sole := _sole(item, treatment)) is not None:
+        if self.claims.is_sure_of(item) and (sole := _sole(item, treatment)) is not None:
             await self.first_tries.begin(sole, accepted.raw if treatment.stays else treatment.finished[0].raw, treated)
             return
         raws = [finished.raw for finished in treatment.finished]

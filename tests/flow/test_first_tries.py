@@ -214,6 +214,20 @@ def test_who_was_away_for_a_while_asks_the_store_first(
     assert len(world.sent_to(BOB)) == 1
 
 
+def test_who_was_taken_for_dead_asks_the_store_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was taken before is not held by the new session: it goes on once, by whoever claims it."""
+    taken: list[Any] = []
+    monkeypatch.setattr(world.workers, "soon", lambda function, *more: taken.append((function, more)))
+    world.send(ANN, BOB)
+    world.clock.advance(claims.LEASE + 1)
+    world.wait(world.house.claims.renew())  # the session is dead, and another is opened
+    [(function, more)] = taken
+    function(*more)
+    assert world.sent_to(BOB) == []
+    world.later(1)
+    assert len(world.sent_to(BOB)) == 1
+
+
 def test_a_crash_before_the_commit_repeats_both(world: World, slow: Deferred[None]) -> None:
     world.send(ANN, BOB)
     world.crash()
