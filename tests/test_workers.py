@@ -24,6 +24,7 @@ from securegw.mail.errors import WorkerLost
 from securegw.workers import Lasting, Workers, WorkersSettings
 from securegw.workers.hand import AHEAD, Ended, Hand, Job
 from securegw.workers.parcels import LARGE, MOST_KEPT, Arrivals, BadParcel, pack, pack_answer, unpack, unpack_warily
+from securegw.workers.work import SLICE
 
 
 def add(a: int, b: int) -> int:
@@ -89,6 +90,24 @@ class WorkersTest(TestCase):
             await self.workers.thread(fail)
         with self.assertRaises(KeyError):
             await self.workers.process(fail)
+
+    async def _soon(self) -> None:
+        """In order, a few at a time; who fails does not stop those behind him."""
+        done: list[int] = []
+        ended: Deferred[None] = Deferred()
+        count = 3 * SLICE
+        for number in range(count):
+            self.workers.soon(done.append, number)
+        self.workers.soon(fail)
+        self.workers.soon(ended.callback, None)
+        self.assertEqual(done, [])
+        reactor.callLater(0, lambda: self.assertLess(len(done), count))
+        await ended
+        self.assertEqual(done, list(range(count)))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_what_is_done_soon(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._soon())
 
     async def _dies(self) -> None:
         with self.assertRaises(WorkerLost):

@@ -74,7 +74,7 @@ class Claims:
         self.gate = gate or Gate(IN_MEMORY)
         self.session: int | None = None
         self.renewed: float | None = None  # when the store last took something from us
-        self.alive: float | None = None  # when it last said that our session holds what it holds
+        self.confirmed: float | None = None  # when it last said that our session holds what it holds
         self.lines: dict[str, Line] = {}
         self.held = 0
         self.stopping = False
@@ -93,7 +93,7 @@ class Claims:
         now = self.reactor.seconds()
         await self.workers.settle(self.database.write(sessions.reap, EVERYBODY if self.database.alone else now))
         self.session = await self.workers.settle(self.database.write(sessions.open_session, self.node, now, LEASE))
-        self.renewed = self.alive = now
+        self.renewed = self.confirmed = now
 
     async def renew(self) -> None:
         """Say that this process is alive; one that was taken for dead has lost its claims and begins anew."""
@@ -103,13 +103,12 @@ class Claims:
         alive = await self.workers.settle(self.database.write(sessions.renew, self.session, now, LEASE))
         self.renewed = now
         if alive:
-            self.alive = now
+            self.confirmed = now
         else:
             log.warn("this node was taken for dead; its claims are lost")
             self._forget_waiting()
             await self.open()
-        for owed in tuple(self.owed.values()):
-            await self._note(attrs.evolve(owed, now=self.reactor.seconds()))
+        await self._pay()
         await self._free_strays()
 
     async def _free_strays(self) -> None:
@@ -127,9 +126,9 @@ class Claims:
 
     def is_sure_of(self, item: Item) -> bool:
         """Whether nobody else can have taken it: the store has heard from the session that holds it a moment ago."""
-        if item.session != self.session or self.alive is None:
+        if item.session != self.session or self.confirmed is None:
             return False
-        return bool(self.reactor.seconds() - self.alive < LEASE / 2)
+        return bool(self.reactor.seconds() - self.confirmed < LEASE / 2)
 
     def _forget_waiting(self) -> None:
         """What has not been begun is left to whoever claims it next."""
@@ -154,6 +153,8 @@ class Claims:
             with suppress(TimeoutError):  # a neighbour hangs: what it may have taken already is sent again
                 await waiter
         if self.session is not None:
+            for owed in tuple(self.owed.values()):  # asked before the end of the session, and waited for with it
+                Deferred.fromCoroutine(self._note(owed)).addErrback(_log_failure)
             await self.workers.settle(self.database.write(sessions.close_session, self.session))
             self.session = None
 
@@ -261,7 +262,6 @@ class Claims:
             id=item.id,
             session=item.session or 0,
             note=(str(error) or repr(error))[:500],
-            now=now,
             next_try=None if park else now + pause,
         )
         if park:
@@ -282,9 +282,20 @@ class Claims:
             return False
         return True
 
+    async def _pay(self) -> None:
+        """Note what is owed, unless the store is still ill. What it will never take becomes a stray, and goes on so."""
+        for owed in tuple(self.owed.values()):
+            try:
+                await self._note(owed)
+            except (StoreBusy, DiskFull):
+                raise
+            except Exception:
+                log.failure("what came of item {item} cannot be noted: {log_failure.value}", item=owed.row)
+                del self.owed[owed.row]
+
     async def _note(self, owed: queue.Failed | queue.Progress) -> None:
         """Have the store know; where the store itself is in trouble this is owed until it is well again."""
-        self.owed[owed.row] = owed
+        self.owed[owed.row] = owed = attrs.evolve(owed, now=self.reactor.seconds())
         with suppress(LostClaim):
             if isinstance(owed, queue.Progress):
                 await self.workers.settle(self.database.write(queue.delivered, owed))

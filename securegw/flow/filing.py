@@ -54,20 +54,19 @@ def seal(identity: str, raw: bytes, master: MasterKey, bodies: Bodies) -> Body:
         raise
 
 
-async def whole(
+async def with_bodies(
     treated: Treated, raws: Sequence[bytes], master: MasterKey, database: Database, workers: Work
 ) -> Treated:
     """The step with its entries, whose bytes these are, as the store takes them: sealed, and large ones in their files.
 
     Its transaction would write a large one otherwise, and others would wait.
     """
-    entries = [
-        await _whole(entry, raw, master, database, workers) for entry, raw in zip(treated.entries, raws, strict=True)
-    ]
+    pairs = zip(treated.entries, raws, strict=True)
+    entries = [await _with_body(entry, raw, master, database, workers) for entry, raw in pairs]
     return attrs.evolve(treated, entries=tuple(entries)) if entries else treated
 
 
-async def _whole(entry: Entry, raw: bytes, master: MasterKey, database: Database, workers: Work) -> Entry:
+async def _with_body(entry: Entry, raw: bytes, master: MasterKey, database: Database, workers: Work) -> Entry:
     body, bodies = entry.body, database.bodies
     if not body:
         body = await sealed(entry.id, raw, master, bodies, workers)

@@ -18,7 +18,7 @@ import attrs
 import txaio
 from twisted.internet.defer import Deferred
 
-from securegw.flow.filing import whole
+from securegw.flow.filing import with_bodies
 from securegw.store import queue
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class FirstTries:
         if trying.called or await self._ends_soon(trying):
             tried = await trying
             if not tried.is_taken(item.recipients):
-                treated = await self._whole(treated, raw)
+                treated = await self._stored(treated, raw)
             await self.delivery.conclude(item, raw, tried, treated)
             return
-        treated = await self._whole(treated, raw)
         try:
+            treated = await self._stored(treated, raw)
             await self.workers.settle(self.database.write_many(queue.treated_many, treated))
         except Exception as error:
             log.warn("the treatment of {trace} waits for its first try: {why}", trace=item.trace, why=repr(error))
@@ -64,10 +64,10 @@ class FirstTries:
         else:
             self.claims.adopt(item, raw, self._conclude(item, raw, trying))
 
-    async def _whole(self, treated: Treated, raw: bytes) -> Treated:
+    async def _stored(self, treated: Treated, raw: bytes) -> Treated:
         """It has to wait: what was made is sealed for the store."""
         raws = [raw for _ in treated.entries]
-        return await whole(treated, raws, self.master, self.database, self.workers)
+        return await with_bodies(treated, raws, self.master, self.database, self.workers)
 
     async def _conclude(self, item: Item, raw: bytes, trying: Deferred[Tried]) -> None:
         await self.delivery.conclude(item, raw, await trying)

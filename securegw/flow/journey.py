@@ -13,7 +13,7 @@ import attrs
 import txaio
 
 from securegw.flow import history, quarantine
-from securegw.flow.filing import unfile, whole
+from securegw.flow.filing import unfile, with_bodies
 from securegw.flow.line import LARGE
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
@@ -92,7 +92,7 @@ class Journey:
             await self.first_tries.begin(sole, accepted.raw if treatment.stays else treatment.finished[0].raw, treated)
             return
         raws = [finished.raw for finished in treatment.finished]
-        treated = await whole(treated, raws, self.master, self.database, self.workers)
+        treated = await with_bodies(treated, raws, self.master, self.database, self.workers)
         try:
             await self.workers.settle(self.database.write_many(queue.treated_many, treated))
         except Exception:

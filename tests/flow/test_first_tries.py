@@ -184,6 +184,51 @@ def test_a_full_disk_makes_nobody_get_a_mail_twice(world: World, monkeypatch: py
     assert len(world.sent_to(BOB)) == 1
 
 
+def owing(world: World, monkeypatch: pytest.MonkeyPatch, *recipients: str) -> None:
+    """Mails are sent, and the store cannot note it."""
+
+    def full(*args: object) -> list[None]:
+        raise DiskFull
+
+    with monkeypatch.context() as ill:
+        ill.setattr(queue, "delivered_many", full)
+        for recipient in recipients:
+            world.send(ANN, recipient)
+    assert len(world.house.claims.owed) == len(recipients)
+
+
+def test_what_is_owed_is_paid_before_the_gateway_goes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    owing(world, monkeypatch, BOB)
+    world.wait(world.house.claims.close())
+    assert items(world) == []
+    world.crash()
+    world.later(1)
+    assert len(world.sent_to(BOB)) == 1
+
+
+def test_a_debt_that_cannot_be_paid_does_not_stand_before_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given back like any claim that nobody knows of: sent once more, but never left lying."""
+    owing(world, monkeypatch, BOB, CAROL)
+    deliver, [first, _] = queue.delivered, world.house.claims.owed
+
+    def broken(conn: Any, progress: queue.Progress) -> None:
+        if progress.row == first:
+            raise ArithmeticError
+        deliver(conn, progress)
+
+    with monkeypatch.context() as ill:
+        ill.setattr(queue, "delivered", broken)
+        world.wait(world.house.claims.renew())
+    assert world.house.claims.owed == {}
+    assert [item.id for item in items(world)] == [first]
+    world.wait(world.house.claims.renew())
+    world.wait(world.house.claims.poll())
+    assert items(world) == []
+    assert (len(world.sent_to(BOB)), len(world.sent_to(CAROL))) == (2, 1)
+
+
 def test_what_is_owed_to_a_store_that_knows_it_already_is_forgotten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
