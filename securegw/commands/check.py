@@ -23,6 +23,8 @@ from securegw.commands.opening import (
 )
 from securegw.commands.sentences import sentences
 from securegw.flow.connector import BadConnector, read_connector
+from securegw.flow.messenger import check_settings
+from securegw.mail.errors import BadAddress
 from securegw.servers.snmp_security import BadSecrets, Secrets, read_secrets
 from securegw.tls import BadCertificate, ClientTLS
 
@@ -155,6 +157,16 @@ def check_connector(settings: Settings) -> None:
         raise Refusal(f"intake: {error}") from None
 
 
+def check_sms(settings: Settings) -> None:
+    """The service for SMS has an address, and a number can stand in it."""
+    try:
+        check_settings(settings.sms)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+    except BadAddress as error:
+        raise Refusal(f"sms: {error.sentence}") from None
+
+
 def check_pair(section: str, certificate: Path, key: Path) -> None:
     """Load both as the door will."""
     for file in (certificate, key):
@@ -188,5 +200,6 @@ CHECKS = (
     check_syslog_tls,
     check_snmp_secrets,
     check_connector,
+    check_sms,
     check_database,
 )

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import attrs
 
-from securegw.crypto import carrier, smime
+from securegw.crypto import carrier, sealed_zip, smime
 from securegw.mail.message import Message
 
 
@@ -24,7 +24,7 @@ class Method:
     name: str
     sentence: str
     recognise: Callable[[Message], str | None] | None
-    protect: Callable[..., bytes] | Callable[..., str]
+    protect: Callable[..., bytes | str]
     open: Callable[..., smime.Opened] | None
 
 
@@ -44,6 +44,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "A carrier: a mail with the letter as a sealed attachment, read in the portal.",
                 None,
                 carrier.pack,
+                None,
+            ),
+            Method(
+                "zip",
+                "A ZIP file that opens with the password which the sender gave in the subject.",
+                None,
+                sealed_zip.pack,
                 None,
             ),
         )

@@ -13,6 +13,7 @@ import attrs
 from securegw.flow.contents import Contents
 from securegw.policy.decide import decide
 from securegw.policy.facts import Direction, Facts, gather
+from securegw.policy.keywords import Given
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from securegw.policy.decision import Decision
     from securegw.policy.rules import Rules
 
-CARRIER = frozenset({"carrier"})
+CARRIER, ZIP = frozenset({"carrier"}), frozenset({"zip"})
 NOTHING_ASKED = Contents()
 
 
@@ -60,6 +61,11 @@ class Case:
             return facts
         return attrs.evolve(facts, **attrs.asdict(self.contents, recurse=False))
 
+    @cached_property
+    def given(self) -> Given:
+        """The values that came with keywords; the decision does not have them."""
+        return self.rules.keywords.given(self._facts)
+
     def decide(
         self,
         recipient: Address,
@@ -69,7 +75,9 @@ class Case:
     ) -> Decision:
         """The decision for one recipient; ``methods`` are those for which there is a key, ``verdict`` what was found
         out about a mail that came in for him."""
-        usable = methods | CARRIER if self.inside and direction == "outgoing" else methods
+        usable = methods
+        if self.inside and direction == "outgoing":
+            usable |= CARRIER | ZIP if self.given.password else CARRIER
         found = {} if verdict is None else {"encrypted": verdict.encrypted, "signed": _in_a_word(verdict)}
         return decide(self._facts.to(recipient.key, usable, direction=direction, **found), self.rules)
 

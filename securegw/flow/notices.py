@@ -102,20 +102,29 @@ class Notices:
                 told.append(attrs.evolve(failure, original=wishes.original))
         return told
 
-    def finished(self, raw: bytes, recipients: Sequence[str], now: float, *, trace: str) -> Finished:
-        """A mail of our own, ready for delivery with the null sender."""
+    def finished(
+        self,
+        raw: bytes,
+        recipients: Sequence[str],
+        now: float,
+        *,
+        trace: str,
+        sender: str = "",
+        direction: str = "notice",
+    ) -> Finished:
+        """A mail of our own, ready for delivery; by the null sender nobody is told if it fails."""
         identity = new_id()
         entry = queue.Entry(
             id=identity,
             kind="ready",
             trace=trace,
-            sender="",
+            sender=sender,
             recipients=tuple(queue.Recipient(address) for address in recipients),
             source={"door": "gateway"},
             size=len(raw),
             received=now,
             body=tuple(self.master.seal_parts(BODY, identity, raw)),
-            direction="notice",
+            direction=direction,
             message_id=messages.read(raw).first("Message-ID") or "",
             session=self.claims.birth(len(raw)),
         )

@@ -37,15 +37,18 @@ if TYPE_CHECKING:
     from securegw.keys.issue import Issuer, Signing
     from securegw.keys.keyring import Keyring, Usable
     from securegw.policy.decision import Decision
+    from securegw.policy.keywords import Given
     from securegw.store.database import Database
     from securegw.store.people import User
     from securegw.workers import Work
 
 log = txaio.make_logger()
 
+WRAPPED = ("carrier", "zip")
 WAIT = 60.0
 LIFE = 5 * 86400.0
 NO_USER = "The sender is not a user of this gateway; an administrator has to add him."
+ONE_NUMBER = "A telephone number belongs to one recipient; please write to each of them by himself."
 NOT_HIS_NAME = "The message has to be signed, but its From field does not name its sender alone."
 
 
@@ -56,6 +59,7 @@ class Way:
     recipient: Address
     decision: Decision
     usable: Usable
+    given: Given
 
     @property
     def row(self) -> queue.Recipient:
@@ -141,7 +145,7 @@ class Outgoing:
         ways = []
         for recipient in recipients:
             usable = keys[recipient.key]
-            ways.append(Way(recipient, case.decide(recipient, "outgoing", usable.methods), usable))
+            ways.append(Way(recipient, case.decide(recipient, "outgoing", usable.methods), usable, case.given))
         return ways
 
     def _refuse(self, accepted: Accepted, ways: list[Way], sentence: str = "") -> Treatment:
@@ -183,10 +187,13 @@ class Outgoing:
     async def _send(self, accepted: Accepted, ways: list[Way], user: User | None) -> Treatment:
         signing = await self._signing(accepted, ways, user)
         nameless = [way for way in ways if way.decision.must_sign and signing is None]
+        numbered = [way for way in ways if way.decision.method == "carrier" and way.given.number]
+        crowd = numbered if len(numbered) > 1 else []
         treatment = self._refuse(accepted, nameless, NOT_HIS_NAME)
+        treatment += self._refuse(accepted, [way for way in crowd if way not in nameless], ONE_NUMBER)
         plans, broken = [], []
         for way in ways:
-            if way in nameless:
+            if way in nameless or way in crowd:
                 continue
             try:
                 plan, beside = await self._prepare(accepted, way, signing if way.decision.sign else None)
@@ -203,9 +210,13 @@ class Outgoing:
     async def _prepare(self, accepted: Accepted, way: Way, signing: Signing | None) -> tuple[Plan, Treatment]:
         """The work for one recipient, and what belongs into the same commit if it succeeds."""
         plan = self._plan(way, signing)
-        if way.decision.method != "carrier":
+        if way.decision.method not in WRAPPED:
             return plan, Treatment()
-        cover = await self.webmail.cover(accepted, way.recipient, display_name(accepted, accepted.sender))
+        name = display_name(accepted, accepted.sender)
+        if way.decision.method == "zip":
+            cover = self.webmail.zipped(accepted, way.recipient, name, way.given.password)
+        else:
+            cover = await self.webmail.cover(accepted, way.recipient, name, way.given.number)
         return attrs.evolve(plan, wrap=cover.wrap), cover.beside
 
     async def _go_on_without(self, accepted: Accepted, broken: list[Broken]) -> Treatment:
@@ -230,7 +241,7 @@ class Outgoing:
         """The work for one recipient; a method that nobody here knows never becomes a mail in clear."""
         edits = edits_of(way.decision, self.places.rules.banners.get(way.decision.banner))
         plan = Plan(edits, signing, at=self.now())
-        if way.decision.method in ("plain", "carrier"):
+        if way.decision.method in ("plain", *WRAPPED):
             return plan
         if way.decision.method == "smime" and way.usable.certificates:
             return attrs.evolve(plan, certificates=way.usable.certificates, choice=way.usable.choice)

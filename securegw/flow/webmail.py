@@ -17,7 +17,7 @@ import attrs
 import txaio
 
 from securegw.crypto import carrier
-from securegw.flow import reading
+from securegw.flow import reading, zipped
 from securegw.flow.treatment import Accepted, Finished, Treatment
 from securegw.ids import new_id
 from securegw.mail import compose
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from securegw.crypto.carrier import Packed
     from securegw.crypto.seal import MasterKey
     from securegw.flow.intake import Intake
+    from securegw.flow.messenger import Messenger
     from securegw.flow.notices import Notices
     from securegw.flow.park import Park
     from securegw.mail.texts import Texts
@@ -93,6 +94,7 @@ class Webmail:
     accounts: Accounts
     intake: Intake
     notices: Notices
+    messenger: Messenger
     texts: Texts
     letters_parked: Park
     database: Database
@@ -111,15 +113,35 @@ class Webmail:
 
     # --- on the way out -------------------------------------------------------------------------------------------
 
-    async def cover(self, accepted: Accepted, recipient: Address, sender_name: str) -> Cover:
-        """Prepare the carrier for one recipient; the account is made with the first letter."""
+    def zipped(self, accepted: Accepted, recipient: Address, sender_name: str, password: str) -> Cover:
+        """Prepare the ZIP file for one recipient, who needs no account."""
+        assert accepted.sender is not None, "a letter has a sender"
+        around = zipped.Wrapping(
+            sender=Mailbox(_bare(sender_name), accepted.sender),
+            recipient=recipient,
+            organisation=self.settings.organisation,
+            host=self.notices.host,
+            language=self.settings.language,
+            thread=accepted.message.first("In-Reply-To") or "",
+            at=self.now(),
+        )
+        return Cover(functools.partial(zipped.write_zipped, self.texts, around, password), Treatment())
+
+    async def cover(self, accepted: Accepted, recipient: Address, sender_name: str, number: str = "") -> Cover:
+        """Prepare the carrier for one recipient; the account is made with the first letter.
+
+        Its code goes to the telephone number, if one was given; raises NoSms if it cannot.
+        """
         assert accepted.sender is not None, "a letter has a sender"
         account = await self.workers.settle(self.database.read(people.account_by_address, recipient.key))
         beside = Treatment()
+        dialled = self.messenger.number(number) if number else ""
         if account is None:
             account, code = await self.accounts.new_account(recipient, self.settings.language)
-            told = self._code_mail(accepted, recipient, code)
+            told = self._tell_code(accepted, recipient, code, dialled)
             beside = Treatment(finished=(told,), also=((people.add_account, account),))
+        elif dialled and not account.registered:
+            beside = Treatment(finished=(self._to_sender(accepted, "no-sms", recipient=str(recipient)),))
         letter = letters.Letter(
             id=secrets.token_hex(16),
             account=account.id,
@@ -138,9 +160,8 @@ class Webmail:
         self, accepted: Accepted, recipient: Address, sender_name: str, account: people.Account
     ) -> Letterhead:
         assert accepted.sender is not None
-        name = sender_name if "@" not in sender_name else ""
         return Letterhead(
-            sender=Mailbox(name, accepted.sender),
+            sender=Mailbox(_bare(sender_name), accepted.sender),
             recipient=recipient,
             organisation=self.settings.organisation,
             url=self.settings.url,
@@ -152,18 +173,18 @@ class Webmail:
             at=self.now(),
         )
 
-    def _code_mail(self, accepted: Accepted, recipient: Address, code: str) -> Finished:
-        """The initial code goes to the sender, never to the recipient's mailbox (G9)."""
+    def _tell_code(self, accepted: Accepted, recipient: Address, code: str, number: str) -> Finished:
+        """The initial code goes to the number or to the sender, never to the recipient's mailbox (S7, G9)."""
         assert accepted.sender is not None
-        text = self.texts.mail(
-            "first-code",
-            self.settings.language,
-            recipient=str(recipient),
-            code=code,
-            url=self.settings.url,
-            host=self.host,
-            organisation=self.settings.organisation,
-        )
+        if number:
+            language, trace = self.settings.language, accepted.item.trace
+            return self.messenger.code(number, code, sender=accepted.sender, language=language, trace=trace)
+        values = {"url": self.settings.url, "host": self.host, "organisation": self.settings.organisation}
+        return self._to_sender(accepted, "first-code", recipient=str(recipient), code=code, **values)
+
+    def _to_sender(self, accepted: Accepted, template: str, **values: str) -> Finished:
+        assert accepted.sender is not None
+        text = self.texts.mail(template, self.settings.language, **values)
         raw = compose.compose(
             sender=Mailbox(self.settings.organisation, Address("postmaster", self.notices.host)),
             to=(accepted.sender,),
@@ -300,6 +321,11 @@ def write_carrier(texts: Texts, head: Letterhead, sealing: carrier.Sealing, lett
     )
     before, after = mail.split(place.encode("ascii"))
     return gathered(chain((before,), carrier.packed_lines(sealing, letter, b"\r\n"), (after,)))
+
+
+def _bare(name: str) -> str:
+    """The name of a person; what is an address is none."""
+    return name if "@" not in name else ""
 
 
 def hint(address: Address) -> str:

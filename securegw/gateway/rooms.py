@@ -28,6 +28,7 @@ from securegw.flow.hours import Hours
 from securegw.flow.incoming import Incoming
 from securegw.flow.intake import Intake
 from securegw.flow.journey import Journey
+from securegw.flow.messenger import Messenger
 from securegw.flow.notices import Notices
 from securegw.flow.outgoing import Outgoing
 from securegw.flow.park import Park
@@ -144,11 +145,13 @@ def furnish(
         workers=workers,
     )
     park = Park(own.directory / "parked", now)
+    messenger = Messenger(settings.sms, settings.portal.organisation, settings.portal.host, notices, texts, now)
     webmail = Webmail(
         settings=settings.portal,
         accounts=accounts,
         intake=intake,
         notices=notices,
+        messenger=messenger,
         texts=texts,
         letters_parked=park,
         database=database,

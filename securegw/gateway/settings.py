@@ -13,6 +13,7 @@ from securegw.clients.syslog import SyslogSettings
 from securegw.config import section, setting
 from securegw.flow.delivery import DeliverySettings
 from securegw.flow.intake import IntakeSettings
+from securegw.flow.messenger import SmsSettings
 from securegw.flow.quarantine import QuarantineSettings
 from securegw.flow.retention import RetentionSettings
 from securegw.health import HealthSettings
@@ -55,6 +56,7 @@ class Settings:
     delivery: DeliverySettings = section(DeliverySettings)
     relay: RelaySettings = section(RelaySettings)
     portal: PortalSettings = section(PortalSettings)
+    sms: SmsSettings = section(SmsSettings)
     pop3: Pop3Settings = section(Pop3Settings)
     ldap: LdapSettings = section(LdapSettings)
     retention: RetentionSettings = section(RetentionSettings)

@@ -99,6 +99,12 @@ class NoProtection(MailError):
     code, status, reason = 550, "5.7.10", "no-protection"
 
 
+class NoSms(MailError):
+    """No SMS can be sent to this telephone number."""
+
+    code, status, reason = 550, "5.7.1", "no-sms"
+
+
 class NotExamined(MailError):
     """The message is built in a way that we do not take apart."""
 

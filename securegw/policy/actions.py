@@ -17,7 +17,7 @@ from securegw.policy.vocabulary import Vocabulary
 
 # The methods that rules may name, in the order in which they are tried unless a rule says otherwise. The work is
 # that of the table crypto/methods.py; the two cannot know each other.
-METHODS: tuple[str, ...] = ("smime", "carrier")
+METHODS: tuple[str, ...] = ("smime", "carrier", "zip")
 
 TEXT_LIMIT = 400
 

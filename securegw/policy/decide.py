@@ -36,8 +36,8 @@ def decide(facts: Facts, rules: Rules) -> Decision:
     asked = rules.keywords.read(facts)
     verdict = _collect(facts, rules, asked)
     case = _Case(facts, asked, verdict)
-    if asked.two_subjects:
-        return case.stop("refuse", words.TWO_SUBJECTS)
+    if asked.two_subjects or asked.given.problem:
+        return _unclear(case)
     if verdict.against is not None:
         return _contradiction(case, rules, *verdict.against)
     if isinstance(case.says("quarantine"), str):
@@ -172,6 +172,13 @@ class _Case:
         named = [name for name in said if name in self.facts.headers] if isinstance(said, tuple) else []
         ours = own_fields(self.facts.headers) if self.facts.direction == "outgoing" else ()
         return tuple(dict.fromkeys((*self.asked.strip_fields, *named, *ours)))
+
+
+def _unclear(case: _Case) -> Decision:
+    """What the subject asks for cannot be obeyed."""
+    if case.asked.two_subjects:
+        return case.stop("refuse", words.TWO_SUBJECTS)
+    return case.stop("refuse", words.KEYWORD_VALUE, sentence=case.asked.given.problem)
 
 
 def _not_known(case: _Case, rule: Rule) -> Decision:

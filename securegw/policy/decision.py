@@ -29,6 +29,7 @@ NO_RULE = "no-rule"
 NOT_EXAMINED = "not-examined"
 UNREADABLE = "unreadable"
 RELEASED = "released"
+KEYWORD_VALUE = "keyword-value"
 
 
 @attrs.frozen

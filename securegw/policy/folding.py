@@ -8,7 +8,7 @@ ASCII letters). Linear time.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 
 Fold = Callable[[str], str]
@@ -114,6 +114,40 @@ def cut(text: str, needles: Mapping[str, str], fold: Fold) -> tuple[str, frozens
                 at_seam = True
                 break
     return _tidy(kept, at_seam), frozenset(found)
+
+
+def cut_valued(text: str, openings: Collection[str], fold: Fold) -> tuple[str, list[tuple[str, str]], bool]:
+    """Cut every bracket that begins with one of these (``[word:``, folded); tell each with what is behind the colon.
+
+    A bracket without colon and value counts too, its value is empty. The last is true if one of them is never closed.
+    """
+    kept: list[str] = []
+    found: list[tuple[str, str]] = []
+    start: int | None = None
+    at_seam = False
+    for char in text:
+        if at_seam and not fold(char) and (not kept or kept[-1].isspace()):
+            continue
+        at_seam = False
+        if fold(char) == "[":
+            start = len(kept)
+        kept.append(char)
+        if fold(char) == "]" and start is not None:
+            opening, value = _split(kept[start:-1], fold)
+            if opening in openings:
+                found.append((opening, value))
+                del kept[start:]
+                at_seam = True
+            start = None
+    rest = _tidy(kept, at_seam)
+    folded = fold_all(rest, fold)
+    return rest, found, any(opening in folded for opening in openings)
+
+
+def _split(inside: Sequence[str], fold: Fold) -> tuple[str, str]:
+    """The folded text up to the first colon, which is added where there is none, and what stands behind as it is."""
+    at = next((at for at, char in enumerate(inside) if fold(char) == ":"), len(inside))
+    return fold_all("".join(inside[:at]), fold) + ":", "".join(inside[at + 1 :]).strip()
 
 
 def _ending(stack: list[str], lengths: list[int], needles: Mapping[str, str]) -> str | None:

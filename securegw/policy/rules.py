@@ -22,7 +22,7 @@ from securegw.policy.conditions import CONDITIONS, Check, as_list, not_all_hold
 from securegw.policy.decision import Value
 from securegw.policy.facts import DIRECTIONS
 from securegw.policy.findings import PATTERNS_MOST, Pattern, read_pattern
-from securegw.policy.keywords import Keywords, read_bracket, read_control_field
+from securegw.policy.keywords import Keywords, read_bracket, read_control_field, read_valued
 from securegw.policy.mistakes import Mistake, RuleMistakes, line_of, lines
 from securegw.policy.mistakes import Path as Place
 from securegw.policy.patterns import longest_piece, read_address_pattern, read_text_pattern
@@ -123,21 +123,25 @@ class _Reader:
         for name in self.document:
             if name not in _SECTIONS:
                 self._unknown((), name, _SECTIONS)
-        brackets, texts = self._brackets()
-        return Keywords(brackets, self._fields(texts), texts)
+        brackets, texts, valued = self._brackets()
+        return Keywords(brackets, self._fields(texts), texts, valued)
 
-    def _brackets(self) -> tuple[dict[str, str], dict[str, str]]:
+    def _brackets(self) -> tuple[dict[str, str], dict[str, str], dict[str, tuple[str, str]]]:
         brackets: dict[str, str] = {}
         texts: dict[str, str] = {}
+        kinds: dict[str, str] = {}
         for name, value in self._table(self.document, "keywords").items():
-            path, wanted = ("keywords", name), 'a text such as "[confidential]", or a list of such texts'
+            path = ("keywords", name)
+            wanted = 'a text such as "[confidential]" or "[sms:NUMBER]", or a list of such texts'
             found = self._tried(path, wanted, _read_brackets, value)
-            for folded in found or ():
+            for folded, kind in found or ():
                 if folded in brackets:
                     self._wrong(path, f"{folded} stands for {brackets[folded]!r} already", wanted)
                 brackets[folded] = name
+                kinds[folded] = kind
             texts[name] = str(as_list(value)[0]) if found else name
-        return brackets, texts
+        valued = {folded: (name, kinds[folded]) for folded, name in brackets.items() if kinds[folded]}
+        return {folded: name for folded, name in brackets.items() if folded not in valued}, texts, valued
 
     def _fields(self, known: Mapping[str, str]) -> dict[tuple[str, str], str]:
         fields: dict[tuple[str, str], str] = {}
@@ -242,8 +246,9 @@ def _pattern(name: str, value: object) -> Pattern:
     return read_pattern(name, as_list(value["text"]), *more)
 
 
-def _read_brackets(value: object) -> list[str]:
-    return [read_bracket(text) for text in as_list(value)]
+def _read_brackets(value: object) -> list[tuple[str, str]]:
+    """Each keyword folded, with the kind of its value or an empty text."""
+    return [read_valued(text) or (read_bracket(text), "") for text in as_list(value)]
 
 
 def _anchors(when: Mapping[str, Any]) -> tuple[Anchor, ...]:

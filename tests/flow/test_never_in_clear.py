@@ -36,6 +36,7 @@ ROADS: dict[str, tuple[tuple[str, ...], str]] = {
     "signed too": ((CAROL,), "[confidential] [sign] x"),
     "mixed": ((CAROL, BOB, DAVE, OTTO), "[confidential] x"),
     "by pattern": ((BOB,), "x"),
+    "with a password": ((BOB,), "[zip:Correct horse 9] x"),
 }
 
 # The road that has all steps goes wrong in all ways that differ to the queue, the others in two.
