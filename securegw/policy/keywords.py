@@ -154,6 +154,8 @@ def _given(numbers: set[str], passwords: set[str], *, is_open: bool) -> Given:
         return Given(problem="The subject has a keyword whose bracket is never closed.")
     if len(numbers) > 1 or len(passwords) > 1:
         return Given(problem="The subject gives more than one telephone number, or more than one password.")
+    if numbers and passwords:
+        return Given(problem="The subject gives a telephone number and a password; please give one of them.")
     number, password = "".join(numbers), "".join(passwords)
     telephone = _TELEPHONE.fullmatch(number)
     digits = re.sub(r"\D", "", number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.mails import STRANGER, read
-from tests.support.running import Gateway
-from tests.support.sink import Sink
+from tests.support.running import Gateway, gateway
+from tests.support.sink import Sink, sink
 
 ANN, BOB = "ann@inside.test", "bob@outside.test"
 Swaks = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -143,3 +144,22 @@ def test_what_was_accepted_is_delivered_without_a_double(
     assert sorted(to for mail in outside.arrived for to in mail.recipients) == sorted(
         f"bob{number}@outside.test" for number in range(10)
     )
+
+
+def test_s7_the_code_goes_to_the_service_for_sms(program: Callable[[str], str], tmp_path: Path) -> None:
+    sms = {"to": "NUMBER@sms.outside.test", "country": "41", "prefix": "00"}
+    with sink() as inside, sink() as outside:
+        with gateway(tmp_path, inside=inside.port, outside=outside.port, settings={"sms": sms}) as running:
+            server = ["--server", f"127.0.0.1:{running.smtp_port}", "--from", ANN, "--to", BOB]
+            subject = ["--header", "Subject: [sms:079 123 45 67] plan", "--body", "marker-553 is secret"]
+            subprocess.run([program("swaks"), *server, *subject], capture_output=True, timeout=60, check=True)
+
+            told = outside.sent_to("0041791234567@sms.outside.test")
+            carrier = outside.sent_to(BOB)
+            running.wait_empty(20)
+        code = re.search(rb"^([2-9A-Z-]{12}) is your code", told.raw, re.MULTILINE)
+        assert code is not None
+        assert code[1] not in carrier.raw
+        assert b"marker-553" not in carrier.raw
+        assert read(carrier.raw)["Subject"].find("sms") == -1
+        assert inside.count == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,7 @@ def test_a_password_is_read_as_it_was_typed_and_removed(rules, subject) -> None:
         "[sms:+4179123456789012345] x",
         "[sms] x",
         "[sms:+41791234567] [sms:+41791234568] x",
+        f"[zip:{SECRET}] [sms:+41791234567] x",
         "[zip:a]" * 3 + "[zi" * 9 + "[plain]" + f"p:{SECRET}]" * 9,
     ],
 )
@@ -76,11 +78,19 @@ def test_what_cannot_be_used_goes_back_and_is_not_repeated(rules, subject) -> No
 
 
 def test_no_decision_has_a_value(rules) -> None:
-    facts = facts_of(f"[zip:{SECRET}] [sms:+41791234567] x")
-    decision = decide(facts.to("bob@outside.test", {"zip", "carrier"}), rules)
-    told = json.dumps(decision.as_dict()) + "".join(explain(decision))
-    assert SECRET not in told
-    assert "791234567" not in told
+    for value, method in ((f"zip:{SECRET}", "zip"), ("sms:+41791234567", "carrier")):
+        facts = facts_of(f"[{value}] x")
+        decision = decide(facts.to("bob@outside.test", {"zip", "carrier"}), rules)
+        assert (decision.outcome, decision.method) == ("send", method)
+        told = json.dumps(decision.as_dict()) + "".join(explain(decision))
+        assert value.partition(":")[2] not in told
+
+
+@pytest.mark.parametrize("ground", [{"examined": False}, {"opened_here": True}])
+def test_the_password_is_used_where_a_mail_must_be_encrypted_for_another_reason(rules, ground) -> None:
+    facts = attrs.evolve(facts_of(f"[zip:{SECRET}] x"), **ground)
+    assert decide(facts.to("bob@outside.test", {"zip", "carrier", "smime"}), rules).method == "zip"
+    assert decide(facts.to("bob@outside.test", {"carrier", "smime"}), rules).method == "smime"
 
 
 @pytest.mark.parametrize(("inside", "direction"), [(False, "outgoing"), (False, "incoming"), (True, "internal")])
