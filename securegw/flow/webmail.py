@@ -117,6 +117,7 @@ class Webmail:
         """Prepare the ZIP file for one recipient, who needs no account."""
         assert accepted.sender is not None, "a letter has a sender"
         around = zipped.Wrapping(
+            password=password,
             sender=Mailbox(_bare(sender_name), accepted.sender),
             recipient=recipient,
             organisation=self.settings.organisation,
@@ -125,7 +126,7 @@ class Webmail:
             thread=accepted.message.first("In-Reply-To") or "",
             at=self.now(),
         )
-        return Cover(functools.partial(zipped.write_zipped, self.texts, around, password), Treatment())
+        return Cover(functools.partial(zipped.write_zipped, self.texts, around), Treatment())
 
     async def cover(self, accepted: Accepted, recipient: Address, sender_name: str, number: str = "") -> Cover:
         """Prepare the carrier for one recipient; the account is made with the first letter.

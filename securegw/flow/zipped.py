@@ -31,8 +31,9 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")
 
 @attrs.frozen
 class Wrapping:
-    """What the mail around the file says openly, and in which language."""
+    """The password of the file, what the mail around it says openly, and in which language."""
 
+    password: str = attrs.field(repr=False)
     sender: Mailbox
     recipient: Address
     organisation: str
@@ -42,9 +43,9 @@ class Wrapping:
     at: float
 
 
-def write_zipped(texts: Texts, around: Wrapping, password: str, letter: bytes) -> bytes:
+def write_zipped(texts: Texts, around: Wrapping, letter: bytes) -> bytes:
     """The mail with the sealed file; for a worker. The subject of the letter is inside alone."""
-    made = sealed_zip.pack(_inside(texts, around, letter), password, around.at)
+    made = sealed_zip.pack(_inside(texts, around, letter), around.password, around.at)
     return compose.compose(
         sender=around.sender,
         to=(around.recipient,),

@@ -11,6 +11,7 @@ import pytest
 import pyzipper
 from twisted.logger import globalLogPublisher
 
+from securegw.clients.relay import Reply
 from securegw.flow.messenger import SmsSettings, check_settings
 from securegw.mail import mime
 from securegw.mail.bodies import bodies
@@ -86,6 +87,16 @@ def test_s7_a_number_that_cannot_be_used_gives_the_mail_back(world: World, servi
     assert word in notice.raw.replace(b"\r\n", b" ")
 
 
+def test_s7_the_sender_is_told_of_an_sms_that_cannot_be_sent_and_not_the_code(world: World) -> None:
+    with_service(world)
+    world.relay.answers["+41791234567@sms.test"] = Reply(550, "5.1.1", "no such number", remote="relay.test")
+    world.send(ANN, BOB, TEXT, subject="[sms:+41791234567] x")
+    assert len(world.sent_to(BOB)) == 1
+    [notice] = world.sent_to(ANN)
+    assert b"no such number" in notice.raw
+    assert re.search(CODE, notice.raw) is None
+
+
 def test_s7_a_number_belongs_to_one_recipient(world: World) -> None:
     with_service(world)
     world.send(ANN, [BOB, CAROL], TEXT, subject="[sms:+41791234567] x")
@@ -118,7 +129,7 @@ def test_s8_the_password_is_nowhere_else(world: World) -> None:
     globalLogPublisher.addObserver(lines)
     world.send(ANN, BOB, TEXT, subject=f"[zip:{SECRET}] results")
     globalLogPublisher.removeObserver(lines)
-    assert SECRET not in repr(lines.__dict__)
+    assert SECRET not in lines.text
     assert SECRET.encode() not in world.dump()
     assert all(SECRET.encode() not in mail.raw for mail in world.relay.taken)
 
