@@ -52,6 +52,8 @@ class Checkpointer:
     def _work(self) -> None:
         while self._news.wait() and not self._closing.wait(PAUSE_SECONDS):
             self._news.clear()
+            if self._closing.is_set():  # it may have been the news of the end that was just forgotten
+                return
             with suppress(sqlite3.Error):
                 self._long = self._copy() >= LONG_LOG
 

@@ -49,3 +49,22 @@ def test_all_is_at_home_after_closing(database: Database, tmp_path: Path):
     database.close()
     assert not (tmp_path / "heap.db-wal").exists()
     assert (tmp_path / "heap.db").stat().st_size > MB
+
+
+def test_whoever_closes_it_in_the_wrong_moment_does_not_wait_for_ever(tmp_path: Path, monkeypatch) -> None:
+    """The end is announced just before the thread forgets what it has heard: a gateway hung so on SIGTERM."""
+    monkeypatch.setattr(checkpoint, "PAUSE_SECONDS", 0)
+    checkpointer = checkpoint.Checkpointer(str(tmp_path / "heap.db"))
+    forget = checkpointer._news.clear
+
+    def announce_and_forget() -> None:
+        checkpointer._closing.set()
+        checkpointer._news.set()
+        forget()
+
+    checkpointer._news.clear = announce_and_forget
+    checkpointer._news.set()
+
+    checkpointer._thread.join(5)
+    assert not checkpointer._thread.is_alive()
+    checkpointer.close()
