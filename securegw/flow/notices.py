@@ -17,6 +17,7 @@ from securegw.ids import new_id
 from securegw.mail import message as messages
 from securegw.mail import notice
 from securegw.mail.envelope import Wishes
+from securegw.policy.keywords import COPIES, Keywords
 from securegw.store import queue
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ def is_wanted(wishes: Wishes, kind: Kind) -> bool:
     return word in {each.strip().upper() for each in wishes.notify.split(",")}
 
 
+def without_values(message: Message, keywords: Keywords) -> Message:
+    """The header as it may be told: without a number or a password that the sender gave in his subject (S7, S8)."""
+    for name in ("subject", *COPIES):
+        texts = [messages.decode_words(value) for value in message.all(name)]
+        told = [keywords.without_values(text) for text in texts]
+        if told != texts:
+            rest = messages.read(messages.without(message, [name]))
+            message = messages.read(messages.with_field(rest, name.title(), messages.encode_words(told[0])))
+    return message
+
+
 @attrs.frozen
 class Notices:
     """Writes notices in the gateway's name, in the language of who gets them."""
@@ -64,6 +76,7 @@ class Notices:
     master: MasterKey
     claims: Claims
     language_of: Callable[[str], str] | None = None
+    keywords: Callable[[], Keywords] = Keywords
 
     def about(
         self,
@@ -78,6 +91,8 @@ class Notices:
         told = self._wanted(item, failures, kind)
         if not told or not notice.may_be_notified(item.sender, message):
             return ()
+        if item.source.get("inside"):
+            message = without_values(messages.read(message.raw[: message.body_at]), self.keywords())
         raw = notice.write_notice(
             self.texts,
             host=self.host,

@@ -119,7 +119,7 @@ def furnish(
     places = Places(database, workers)
     node = f"{socket.gethostname()}/{os.getpid()}"
     claims = Claims(database, workers, master, reactor, node, Gate(settings.workers.large_memory))
-    notices = Notices(own.host, own.language, texts, master, claims)
+    notices = Notices(own.host, own.language, texts, master, claims, keywords=lambda: places.rules.keywords)
     recipients = Recipients(
         seconds=settings.intake.call_time,
         connections=settings.intake.call_connections,

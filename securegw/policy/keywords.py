@@ -114,6 +114,13 @@ class Keywords:
         folded = fold_all(rest, spelling) if is_open else ""
         return rest, names | {name for opening, (name, _kind) in self.valued.items() if opening in folded}
 
+    def without_values(self, subject: str) -> str:
+        """For a text about the mail: no value is in it, and nothing at all where one of them has no end."""
+        if not self.valued or not _has_bracket(subject):
+            return subject
+        rest, _names, values, is_open = self._take(subject)
+        return "" if is_open else rest if values else subject
+
     def _take(self, subject: str) -> tuple[str, frozenset[str], list[tuple[str, str]], bool]:
         """The subject without keywords, their names, the values by kind, and whether one was left that has no end.
 
@@ -180,7 +187,8 @@ def read_valued(text: object) -> tuple[str, str] | None:
     match = _VALUED.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         return None
-    return read_bracket(match[1].replace(":", "]"))[:-1] + ":", match[2]
+    word = read_bracket(match[1].removesuffix(":") + "]")
+    return word.removesuffix("]") + ":", match[2]
 
 
 def read_bracket(text: object) -> str:

@@ -17,7 +17,8 @@ from securegw.mail import mime
 from securegw.mail.bodies import bodies
 from securegw.mail.compose import Attachment, compose, plain
 from securegw.mail.errors import BadAddress
-from tests.support.in_clear import Lines
+from securegw.store import people
+from tests.support.in_clear import OTTO, Lines
 from tests.support.world import START, World
 
 ANN, BOB, CAROL = "ann@inside.test", "bob@outside.test", "carol@outside.test"
@@ -193,3 +194,38 @@ def test_the_settings_of_the_service_are_checked() -> None:
         check_settings(SmsSettings(to="NUMBER at sms"))
     with pytest.raises(ValueError, match="country"):
         check_settings(attrs.evolve(SERVICE, country="CH"))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "[zip:{0}] results",
+        "[zip:{0} results",
+        "[zip:{0}] [zip:another one 9] results",
+        "[zip:{0}] [sms:+41791234567] results",
+        "[zip:{0}] [plain] results",
+    ],
+)
+@pytest.mark.parametrize("more", ["", "Thread-Topic: {0}\r\n", "Subject: {0}\r\n"])
+def test_s8_a_mail_that_goes_back_does_not_bring_the_password_along(world: World, subject: str, more: str) -> None:
+    subject = subject.format(SECRET)
+    header = f"From: {ANN}\r\nTo: {BOB}\r\nMessage-ID: <known@inside.test>\r\nSubject: {subject}\r\n"
+    header += more.format(subject)
+    world.write(people.ensure_user, people.User(address=ANN, name="Ann", created=START, may_encrypt=False))
+    world.hand_in(ANN, [BOB], f"{header}\r\n{TEXT}\r\n".encode())
+    [notice] = world.relay.taken
+    assert notice.recipients == (ANN,)
+    assert b"<known@inside.test>" in notice.raw
+    assert SECRET not in notice.subject
+    text = notice.raw.decode().replace("=20", " ").replace("=\r\n", "")
+    assert not any(word in text for word in (SECRET, "Correct", "another one", "791234567"))
+
+
+def test_s8_nor_does_the_notice_about_somebody_inside_who_cannot_be_reached(world: World) -> None:
+    world.relay.answers[OTTO] = Reply(550, "5.1.1", "no such person", remote="relay.test")
+    world.send(ANN, [OTTO, BOB], TEXT, subject=f"[zip:{SECRET}] results")
+    [notice] = world.sent_to(ANN)
+    assert b"no such person" in notice.raw
+    assert notice.subject.endswith("results")
+    assert SECRET.encode() not in notice.raw
+    assert TEXT in opened(world.sent_to(BOB)[0].raw, SECRET)["letter.html"].decode()
