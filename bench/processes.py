@@ -1,7 +1,7 @@
 """What a second process of the gateway could give a relayed mail at most: two gateways that share nothing, and one.
 
 Each of the two has a database of its own and half of the sessions, so neither waits for the other but for a processor.
-Processes that share a database can only be slower. Postfix relays beside them, for the ratio.
+Processes that share a database also wait for each other's commits. Postfix relays beside them, for the ratio.
 """
 
 from __future__ import annotations
@@ -9,43 +9,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import attrs
-
 from bench.relay import LOADS
-from bench.support.figures import Figure, Row, measure, write
+from bench.support.figures import Row, measure, write
 from bench.support.peers import relaying_postfix, running_gateway
-from bench.support.processes import cpu_seconds, memory
-from bench.support.runs import Load, Server, generate, passing
+from bench.support.runs import Server, passing, passing_by_all
 from bench.support.sink_process import SinkProcess, sink_process
 
 WORDS = (
     "Plain mails of 20 KB to the same next hop by one gateway, and by two that share nothing: each has a database and "
-    "half of the sessions. What a second process could give is less. ``python -m bench.processes`` repeats this."
+    "half of the sessions, so that neither waits for the other. ``python -m bench.processes`` repeats this."
 )
-
-
-def passing_by_all(servers: Sequence[Server], sink: SinkProcess, load: Load) -> Figure:
-    """As ``passing``, with the sessions and mails shared out among all servers; each has a load maker of its own."""
-    share = attrs.evolve(load, sessions=load.sessions // len(servers), count=load.count // len(servers))
-    sink.reset()
-    before = sum(cpu_seconds(server.pid) for server in servers)
-    with ThreadPoolExecutor(len(servers)) as pool:
-        reports = list(pool.map(lambda server: generate(server.port, share), servers))
-    count = share.count * len(servers)
-    ended = sink.wait(count)
-    used = sum(cpu_seconds(server.pid) for server in servers) - before
-    size = sum(memory(server.pid) for server in servers)
-    for server in servers:
-        server.settle()
-    return Figure(
-        per_second=count / (ended - min(report["began"] for report in reports)),
-        cpu_ms=used * 1000 / count,
-        memory_mb=size / 1e6,
-        dot_p99_ms=max(report["dot_p99"] for report in reports) * 1000,
-    )
 
 
 def compare(peer: Server, one: Server, two: Sequence[Server], sink: SinkProcess, rounds: int) -> list[list[Row]]:

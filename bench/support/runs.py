@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
@@ -59,13 +60,25 @@ def accepting(server: Server, load: Load) -> Figure:
 
 def passing(server: Server, sink: SinkProcess, load: Load) -> Figure:
     """Until the last mail is at the next hop."""
+    return passing_by_all([server], sink, load)
+
+
+def passing_by_all(servers: Sequence[Server], sink: SinkProcess, load: Load) -> Figure:
+    """As ``passing``, sessions and mails shared out evenly among the servers; each has a load maker of its own."""
+    share = attrs.evolve(load, sessions=load.sessions // len(servers), count=load.count // len(servers))
+    whole = attrs.evolve(share, count=share.count * len(servers))
     sink.reset()
-    before = cpu_seconds(server.pid)
-    report = generate(server.port, load)
-    ended = sink.wait(load.count)
-    used, size = cpu_seconds(server.pid) - before, memory(server.pid)
-    server.settle()
-    return _figure(load, ended - report["began"], used, size, report)
+    before = sum(cpu_seconds(server.pid) for server in servers)
+    with ThreadPoolExecutor(len(servers)) as pool:
+        reports = list(pool.map(lambda server: generate(server.port, share), servers))
+    ended = sink.wait(whole.count)
+    used = sum(cpu_seconds(server.pid) for server in servers) - before
+    size = sum(memory(server.pid) for server in servers)
+    for server in servers:
+        server.settle()
+    began = min(report["began"] for report in reports)
+    slowest = max(reports, key=lambda report: report["dot_p99"])
+    return _figure(whole, ended - began, used, size, slowest)
 
 
 def at_rate(server: Server, sink: SinkProcess, load: Load) -> Figure:
