@@ -59,7 +59,7 @@ def sink_process() -> Iterator[SinkProcess]:
 
 
 def main() -> None:
-    sink = LastOnly(keep=True)
+    sink = LastOnly(keep=True, chunking=True)  # as Postfix, Exim and Exchange offer it unless told otherwise
     print(sink.port, flush=True)
     for line in sys.stdin:
         word = line.strip()

@@ -69,6 +69,7 @@ class Caller:
         doors: Collection[Place],
         clock: IReactorTime,
         patience: Patience,
+        chunking: bool = True,
     ) -> None:
         self._reactor = reactor
         self._host_name = host_name
@@ -77,6 +78,7 @@ class Caller:
         self._doors = doors
         self._clock = clock
         self._patience = patience
+        self._chunking = chunking
         self._sessions = _Sessions(clock)
 
     async def call(self, hop: Hop, gone: Callable[[RelayConnection], None]) -> RelayConnection:
@@ -133,7 +135,7 @@ class Caller:
         login = Login(hop.login, hop.password) if hop.login else None
         key = (hop.lane, number.host, number.port)
         connection = RelayConnection(
-            SmtpClientDialogue(self._host_name, tls=tls, remote=number.remote, login=login),
+            SmtpClientDialogue(self._host_name, tls=tls, remote=number.remote, login=login, chunking=self._chunking),
             number.host,
             handshake=lambda: self._handshake(number.host, hop.wanted(number.host), key),
             clock=self._clock,

@@ -24,7 +24,7 @@ from securegw.clients.smtp_envelope import Mail
 from securegw.clients.smtp_events import Done
 from securegw.clients.smtp_replies import Reply
 from securegw.clients.smtp_text import Text
-from securegw.config import duration, number, path, setting
+from securegw.config import boolean, duration, number, path, setting
 from securegw.mail.envelope import Wishes
 from securegw.tls import ClientTLS
 
@@ -51,6 +51,9 @@ class RelaySettings:
     greeting: float = setting(duration, "5m", help="Time to wait for the greeting.")
     command: float = setting(duration, "5m", help="Time to wait for the reply to a command.")
     end: float = setting(duration, "10m", help="Time to wait for the reply to a message.")
+    chunking: bool = setting(
+        boolean, True, help="Send a small mail in one piece with BDAT, where the next hop offers CHUNKING (RFC 3030)."
+    )
     authorities: Path | None = setting(
         path, None, help="PEM file with the roots for hops that must prove who they are; none: the system's."
     )
@@ -100,6 +103,7 @@ class Relay:
             doors=doors,
             clock=self._clock,
             patience=settings.patience(),
+            chunking=settings.chunking,
         )
 
     async def send(

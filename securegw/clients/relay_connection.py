@@ -26,6 +26,7 @@ from securegw.tls import ClientHandshake, in_words
 from securegw.wire import send
 
 LINGER = 5.0  # seconds a server has to answer QUIT
+AWAKE = 1.0  # seconds since its last reply for which a server is taken to be there
 SLOWEST = 10_000  # bytes a second that a text may take beyond the time for its reply
 
 
@@ -97,6 +98,7 @@ class RelayConnection(protocol.Protocol):
         self._text: Iterator[bytes] | None = None
         self._sender: TextSender | None = None
         self._size = 0
+        self._heard = 0.0  # when it last had something to say to us
         self._steps = -1
         self._tick = patience.shortest
         self._deadline = 0.0
@@ -107,7 +109,7 @@ class RelayConnection(protocol.Protocol):
         self._done = done
         self._size = len(mail.raw)
         self.mails += 1
-        self._perform(self._dialogue.send(mail))
+        self._perform(self._dialogue.send(mail, in_one=self._clock.seconds() - self._heard < AWAKE))
         self._watch()
         return done
 
@@ -190,6 +192,7 @@ class RelayConnection(protocol.Protocol):
     def _tell(self, event: Ready | Broken | Done) -> None:
         """Who hears of it may go on at once, so the clock is set first."""
         self._watch()
+        self._heard = self._clock.seconds()
         if isinstance(event, Ready):
             self.ready.callback(self)
         elif isinstance(event, Broken):

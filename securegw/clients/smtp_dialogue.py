@@ -1,7 +1,8 @@
 """The client's side of an SMTP dialogue as a state machine: it eats replies and returns what is to be done.
 
 Not a connection and not a queue: it opens nothing and tries nothing again. Obeys RFC 5321, RFC 2920 (PIPELINING),
-RFC 3207 (STARTTLS) and RFC 4954 (AUTH, only under TLS).
+RFC 3030 (CHUNKING: a small text in the same write as its envelope), RFC 3207 (STARTTLS) and RFC 4954 (AUTH, only under
+TLS).
 """
 
 from __future__ import annotations
@@ -23,17 +24,23 @@ __all__ = ["Mail", "SmtpClientDialogue", "Tls"]
 
 Then: TypeAlias = Callable[[Lines], None]
 
+SMALL = 64 * 1024  # bytes of a text that may be sent before we know whether anybody takes it
+NOT_DONE = {500, 501, 502, 503, 504}  # BDAT is not understood, whatever was offered: something stands between us
+
 
 class SmtpClientDialogue:
     """``receive`` until Ready, then ``send`` mails one after the other; each call returns what is to be done."""
 
-    def __init__(self, host_name: str, *, tls: Tls, remote: str = "", login: Login | None = None) -> None:
+    def __init__(
+        self, host_name: str, *, tls: Tls, remote: str = "", login: Login | None = None, chunking: bool = True
+    ) -> None:
         self.stage: Stage = "greeting"
         self.steps = 0  # grows with every reply, so that a clock can tell progress from dripping
         self._name = host_name
         self._tls = tls
         self._remote = remote
         self._login = login
+        self._chunking = chunking
         self._secure = False
         self._offers = Offers()
         self._reader = ReplyReader()
@@ -81,14 +88,18 @@ class SmtpClientDialogue:
         self._break(Reply(451, "4.7.5", why, self._remote))
         return self._flush()
 
-    def send(self, mail: Mail) -> list[Event]:
-        """Begin a transaction; only when Ready, or Done with a reusable connection."""
+    def send(self, mail: Mail, *, in_one: bool = False) -> list[Event]:
+        """Begin a transaction; only when Ready, or Done with a reusable connection.
+
+        ``in_one``: the server is known to be there, so that the text of a small mail may go with the envelope. If the
+        connection ends then, the mail may have been taken without a word.
+        """
         self._begin(mail)
         self.stage = "envelope"
         if refused := refusal(mail, self._offers, self._remote):
             self._finish(refused)
         else:
-            self._send_envelope(mail)
+            self._send_envelope(mail, in_one and self._goes_in_one(mail.raw))
         return self._flush()
 
     def text_sent(self) -> None:
@@ -232,7 +243,13 @@ class SmtpClientDialogue:
 
     # The envelope
 
-    def _send_envelope(self, mail: Mail) -> None:
+    def _goes_in_one(self, raw: object) -> bool:
+        """Whether a chunk is the same as what DATA would bring: lines that all end."""
+        if not isinstance(raw, bytes) or len(raw) > SMALL or not raw.endswith(b"\r\n"):
+            return False
+        return self._chunking and "CHUNKING" in self._offers and "PIPELINING" in self._offers
+
+    def _send_envelope(self, mail: Mail, in_one: bool) -> None:
         if self._needs_reset:
             self._steps.append((b"RSET\r\n", self._reset_answered))
         self._steps.append((sender_command(mail, self._offers), self._sender_answered))
@@ -242,7 +259,12 @@ class SmtpClientDialogue:
         if len(self._steps) == before:  # nobody can be named to this server
             return self._finish(None)
         self._needs_reset = True
-        self._steps.append((b"DATA\r\n", self._data_answered))
+        if in_one:
+            assert isinstance(mail.raw, bytes)
+            self._steps.append((b"BDAT %d LAST\r\n%b" % (len(mail.raw), mail.raw), self._chunk_answered))
+            self.stage, self._heard = "end", True
+        else:
+            self._steps.append((b"DATA\r\n", self._data_answered))
         return self._say_envelope()
 
     def _say_envelope(self) -> None:
@@ -305,6 +327,25 @@ class SmtpClientDialogue:
             self._fail("4.5.0", f"Not understood: {self._said(lines)}")
         else:
             self._finish(self._said(lines))
+
+    def _chunk_answered(self, lines: Lines) -> None:
+        wanted, good = bool(self._accepted) and not self._sender_refused, self._is_good(lines)
+        if good and not wanted:
+            self._fail("4.5.0", f"Not understood: {self._said(lines)}")
+        elif wanted and lines.code in NOT_DONE:
+            self._send_again()
+        else:
+            self._needs_reset = not good
+            self._finish(self._said(lines))
+
+    def _send_again(self) -> None:
+        """The other way: with DATA, and so from here on."""
+        mail = self._mail
+        assert mail is not None
+        self._chunking = False
+        self._begin(mail)
+        self.stage = "envelope"
+        self._send_envelope(mail, in_one=False)
 
     def _send_text(self) -> None:
         assert self._mail is not None

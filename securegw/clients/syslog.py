@@ -31,7 +31,7 @@ from securegw.config import Kind, setting
 from securegw.config.kinds import Unfit
 from securegw.logs.lines import level_of
 from securegw.tls import ClientTLS, Wanted
-from securegw.workers import Work
+from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

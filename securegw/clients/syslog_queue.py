@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from securegw.clients.syslog_buffer import DiskBuffer
-from securegw.workers import Work
+from securegw.workers.work import Work
 
 SPILL = 64 << 10  # bytes in memory from which on the disk takes them
 MEMORY = 8 << 20  # ... beyond which they are lost, because the disk is too slow

@@ -7,9 +7,11 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
 from securegw.clients.relay import Hop, Relay, Reply
+from securegw.clients.relay_connection import AWAKE
 from securegw.clients.smtp_text import PIECE
 from securegw.mail.envelope import Wishes
 from tests.clients.relay_case import ANN, BOB, CARL, RAW, BadServer, PretendedResolver, RelayCase, drop
+from tests.support.sink import sink
 
 
 class Delivery(RelayCase):
@@ -43,6 +45,25 @@ class Delivery(RelayCase):
         sent = await relay.send(self.hop(server.port), ANN, [BOB], RAW)
         self.assertTrue(sent.recipients[BOB].positive)
         self.assertEqual(server.made, 2)
+
+    async def test_a_text_goes_with_its_envelope_to_who_has_spoken_a_moment_ago(self) -> None:
+        """Who has been silent for longer may have gone, and then nobody would know whether he has taken it."""
+        verbs: list[str] = []
+        clock = Clock()
+        with sink(chunking=True, answers=lambda verb, _: verbs.append(verb)) as server:
+            relay = self.relay(clock=clock)
+            for pause in (0.0, AWAKE / 2, AWAKE, 0.0):
+                clock.advance(pause)
+                sent = await relay.send(self.hop(server.port), ANN, [BOB], RAW)
+                self.assertTrue(sent.recipients[BOB].positive)
+            self.assertEqual([mail.raw for mail in server.arrived], [RAW] * 4)
+        self.assertEqual([verb for verb in verbs if verb in ("BDAT", "DATA")], ["BDAT", "BDAT", "DATA", "BDAT"])
+
+    async def test_no_chunks_where_the_settings_forbid_them(self) -> None:
+        verbs: list[str] = []
+        with sink(chunking=True, answers=lambda verb, _: verbs.append(verb)) as server:
+            await self.relay(chunking=False).send(self.hop(server.port), ANN, [BOB], RAW)
+        self.assertNotIn("BDAT", verbs)
 
     async def test_idle_connections_are_closed(self) -> None:
         clock = Clock()

@@ -251,6 +251,107 @@ def test_lone_line_ends_never_leave(raw: bytes) -> None:
     assert sent(events) == b"" and codes(done(events)) == [(550, "5.6.0")]
 
 
+# CHUNKING
+
+
+CHUNKS = b"250-mx.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 SIZE 100000\r\n"
+ENVELOPE = (
+    b"MAIL FROM:<ann@inside.test> SIZE=20\r\nRCPT TO:<bob@outside.test>\r\nRCPT TO:<carl@outside.test>\r\n"
+)
+IN_ONE = ENVELOPE + b"BDAT 20 LAST\r\n" + MAIL.raw
+
+
+def test_a_small_text_goes_with_its_envelope() -> None:
+    dialogue = ready(CHUNKS)
+    for _ in range(2):  # and nothing has to be reset before the next one
+        [event] = dialogue.send(MAIL, in_one=True)
+        assert sent([event]) == IN_ONE and dialogue.stage == "end"
+        result = done(dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n250 2.6.0 kept\r\n"))
+        assert codes(result) == [(250, "2.6.0")] * 2 and result.reusable
+
+
+@pytest.mark.parametrize("raw", [b"", b"text", b"a\r\n" * 30_000, b"text\r\n.\r\nmore"])
+def test_a_text_whose_chunk_would_be_another_than_after_data_goes_after_data(raw: bytes) -> None:
+    mail = Mail(MAIL.sender, MAIL.recipients, raw)
+    assert sent(ready(CHUNKS).send(mail, in_one=True)).endswith(b"DATA\r\n")
+
+
+@pytest.mark.parametrize("ehlo", [EHLO, b"250-mx.test\r\n250 CHUNKING\r\n", PLAIN])
+def test_no_chunk_to_who_does_not_offer_it(ehlo: bytes) -> None:
+    assert b"BDAT" not in sent(ready(ehlo).send(MAIL, in_one=True))
+
+
+def test_no_chunk_where_nobody_may_be_there_or_the_settings_forbid_it() -> None:
+    assert sent(ready(CHUNKS).send(MAIL)) == ENVELOPE + b"DATA\r\n"
+    forbidden = SmtpClientDialogue("gw.test", tls="none", chunking=False)
+    forbidden.receive(b"220 hi\r\n" + CHUNKS)
+    assert sent(forbidden.send(MAIL, in_one=True)) == ENVELOPE + b"DATA\r\n"
+
+
+def test_dots_are_not_doubled_in_a_chunk() -> None:
+    mail = Mail(MAIL.sender, MAIL.recipients, b".\r\n..\r\n")
+    assert sent(ready(CHUNKS).send(mail, in_one=True)).endswith(b"BDAT 7 LAST\r\n.\r\n..\r\n")
+
+
+def test_who_takes_nobody_takes_no_chunk() -> None:
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    result = done(dialogue.receive(b"250 ok\r\n550 5.1.1 no\r\n450 4.2.0 later\r\n503 5.5.1 nobody\r\n"))
+    assert codes(result) == [(550, "5.1.1"), (450, "4.2.0")] and result.reusable
+    assert sent(dialogue.send(MAIL, in_one=True)) == b"RSET\r\n" + IN_ONE
+
+
+def test_a_refused_sender_is_the_reply_for_all() -> None:
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    result = done(dialogue.receive(b"550 5.7.1 not you\r\n503 what\r\n503 what\r\n503 what\r\n"))
+    assert codes(result) == [(550, "5.7.1")] * 2 and result.reusable
+
+
+def test_one_of_two_is_refused_and_the_other_gets_the_chunk() -> None:
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    result = done(dialogue.receive(b"250 ok\r\n550 5.1.1 no\r\n250 ok\r\n250 2.0.0 kept\r\n"))
+    assert codes(result) == [(550, "5.1.1"), (250, "2.0.0")] and result.reusable
+
+
+@pytest.mark.parametrize("refusal", [b"552 5.3.4 too big\r\n", b"452 4.3.1 full\r\n", b"554 5.6.0 no\r\n"])
+def test_a_refused_chunk_is_the_mails_end_here(refusal: bytes) -> None:
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    result = done(dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n" + refusal))
+    assert [str(code).encode() for code, _ in codes(result)] == [refusal[:3]] * 2
+    assert sent(dialogue.send(MAIL, in_one=True)) == b"RSET\r\n" + IN_ONE  # RFC 3030 2
+
+
+@pytest.mark.parametrize("code", [b"500", b"502", b"503"])
+def test_a_chunk_that_is_not_understood_is_sent_as_ever_and_so_from_here_on(code: bytes) -> None:
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    again = dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n" + code + b" 5.5.1 what\r\n")
+    assert sent(again) == b"RSET\r\n" + ENVELOPE + b"DATA\r\n" and dialogue.stage == "envelope"
+    assert sent(dialogue.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")) == MAIL.raw + b".\r\n"
+    assert codes(done(dialogue.receive(b"250 2.0.0 kept\r\n"))) == [(250, "2.0.0")] * 2
+    assert sent(dialogue.send(MAIL, in_one=True)) == ENVELOPE + b"DATA\r\n"
+
+
+@pytest.mark.parametrize("answer", [b"354 go\r\n", b"250 ok\r\n"])
+def test_5_2_17_an_answer_to_a_chunk_that_is_none(answer: bytes) -> None:
+    """354, and "taken" for nobody."""
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    result = done(dialogue.receive(b"250 ok\r\n550 5.1.1 no\r\n550 5.1.1 no\r\n" + answer))
+    assert not result.reusable and all(reply.code == 550 for reply in result.replies.values())
+
+
+def test_a_connection_that_ends_after_a_chunk_may_have_taken_it() -> None:
+    """Nothing was said of it, and yet it is not sent again at once (REL3)."""
+    dialogue = ready(CHUNKS)
+    dialogue.send(MAIL, in_one=True)
+    result = done(dialogue.lost("gone"))
+    assert not result.untouched and codes(result) == [(451, "4.4.2")] * 2
+
+
 # STARTTLS
 
 

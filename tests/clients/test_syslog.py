@@ -18,7 +18,7 @@ from twisted.python.threadable import registerAsIOThread
 from securegw.clients.syslog import PAUSES, STEADY, Forwarder, Place, SyslogSettings, place
 from securegw.clients.syslog_link import StreamLink, framed
 from securegw.config.kinds import Unfit
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 from tests.logs.events import event
 
 registerAsIOThread()  # what a reactor does when it runs

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from securegw.clients.syslog_buffer import PIECE, DiskBuffer
 from securegw.clients.syslog_queue import DOUBTFUL, MEMORY, SPILL, SyslogQueue
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 
 
 def lines(first: int, last: int) -> list[bytes]:

@@ -31,6 +31,7 @@ WORDS = (
     b"220-hi\r\n",
     b"250-x\r\n",
     b"250-PIPELINING\r\n",
+    b"250-CHUNKING\r\n",
     b"250-STARTTLS\r\n",
     b"250-AUTH PLAIN LOGIN\r\n",
     b"250-AUTH=LOGIN\r\n",
@@ -109,7 +110,7 @@ class Talk:
         if not self.ended:
             self.mail = next(self.mails, None)
             if self.mail:
-                self.perform(self.dialogue.send(self.mail))
+                self.perform(self.dialogue.send(self.mail, in_one=True))
             else:
                 self.perform(self.dialogue.quit())
                 self.ended = True

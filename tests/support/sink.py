@@ -1,7 +1,8 @@
 """A next hop for tests: an SMTP server in a thread of its own that keeps what it gets and says when.
 
 Written apart from the gateway's own SMTP on purpose: two programs that share a mistake agree with each other.
-It follows RFC 5321 as a receiver, with PIPELINING, 8BITMIME, SMTPUTF8 and (given a context) STARTTLS.
+It follows RFC 5321 as a receiver, with PIPELINING, 8BITMIME, SMTPUTF8, (if wanted) CHUNKING and (given a context)
+STARTTLS.
 """
 
 from __future__ import annotations
@@ -45,10 +46,12 @@ class Sink:
         context: ssl.SSLContext | None = None,
         journal: Path | None = None,
         keep: bool = True,
+        chunking: bool = False,
     ) -> None:
         self.answers = answers
         self.context = context
         self.keep = keep
+        self.chunking = chunking
         self.count = 0
         self.last = 0.0
         self.arrived: list[Arrived] = []
@@ -122,6 +125,7 @@ class _Session(asyncio.Protocol):
         self.buffer = bytearray()
         self.searched = 0
         self.in_body = False
+        self.chunk: int | None = None  # bytes that are still to come, of a text in one chunk
         self.secure = False
         self.sender = ""
         self.recipients: list[str] = []
@@ -138,7 +142,7 @@ class _Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        while self._body() if self.in_body else self._line():
+        while self._chunk() if self.chunk is not None else self._body() if self.in_body else self._line():
             pass
 
     def _line(self) -> bool:
@@ -152,6 +156,9 @@ class _Session(asyncio.Protocol):
         return True
 
     def _command(self, verb: str, argument: str) -> None:
+        if verb == "BDAT" and self.sink.chunking:  # its octets come whatever is answered (RFC 3030 2)
+            self.chunk = int(argument.split(maxsplit=1)[0])
+            return
         own = self.sink.answers(verb, argument)
         if own is not None:
             self.say(own)
@@ -165,6 +172,8 @@ class _Session(asyncio.Protocol):
         words = [b"sink.test", b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"SIZE 200000000"]
         if self.sink.context is not None and not self.secure:
             words.append(b"STARTTLS")
+        if self.sink.chunking:
+            words.append(b"CHUNKING")
         return b"".join(b"250-%b\r\n" % word for word in words[:-1]) + b"250 %b\r\n" % words[-1]
 
     def do_helo(self, argument: str) -> bytes:
@@ -208,6 +217,17 @@ class _Session(asyncio.Protocol):
         del self.buffer[: at + len(END)]
         self.in_body = False
         self.say(self._take(raw[1:] if raw.startswith(b"..") else raw))
+        return True
+
+    def _chunk(self) -> bool:
+        """A text in one chunk, the only way in which we are sent one."""
+        if self.chunk is None or len(self.buffer) < self.chunk:
+            return False
+        raw = bytes(self.buffer[: self.chunk])
+        del self.buffer[: self.chunk]
+        self.chunk = None
+        own = self.sink.answers("BDAT", str(len(raw)))
+        self.say(own or (self._take(raw) if self.recipients else b"503 5.5.1 no recipient\r\n"))
         return True
 
     def _take(self, raw: bytes) -> bytes:
