@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from securegw.mail.address import Address
     from securegw.store.database import Database
     from securegw.store.logins import Login
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 P = ParamSpec("P")
 T = TypeVar("T")

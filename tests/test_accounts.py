@@ -15,7 +15,7 @@ from securegw.mail.address import parse_address
 from securegw.mail.errors import TooManyTries, WeakPassword, WrongPassword
 from securegw.store import logins, people
 from securegw.store.database import Database
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 
 QUICK = Cost(memory=8, time=1, lanes=1)
 BOB = "Bob.B@outside.test"

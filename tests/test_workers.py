@@ -21,10 +21,19 @@ from twisted.trial.unittest import TestCase
 
 from securegw.flow.contents import look_inside
 from securegw.mail.errors import WorkerLost
-from securegw.workers import Lasting, Workers, WorkersSettings
 from securegw.workers.hand import AHEAD, Ended, Hand, Job
-from securegw.workers.parcels import LARGE, MOST_KEPT, Arrivals, BadParcel, pack, pack_answer, unpack, unpack_warily
-from securegw.workers.work import SLICE
+from securegw.workers.parcels import (
+    LARGE,
+    MOST_KEPT,
+    Arrivals,
+    BadParcel,
+    Lasting,
+    pack,
+    pack_answer,
+    unpack,
+    unpack_warily,
+)
+from securegw.workers.work import SLICE, Workers, WorkersSettings
 
 
 def add(a: int, b: int) -> int:
@@ -244,7 +253,7 @@ class WorkersTest(TestCase):
 ORPHAN = """
 import os, sys
 from twisted.internet import reactor
-from securegw.workers import Workers, WorkersSettings
+from securegw.workers.work import Workers, WorkersSettings
 
 if __name__ == "__main__":
     workers = Workers(reactor, WorkersSettings())

@@ -25,7 +25,7 @@ from securegw.keys.issue import authority_row, held
 from securegw.keys.revocations import Revocations
 from securegw.keys.settings import list_name, list_url
 from securegw.store import keystore, revocations, settings
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -24,7 +24,7 @@ from securegw.crypto.revocation import REASONS
 from securegw.keys.issue import Issuer
 from securegw.keys.tidy import superfluous, tidy
 from securegw.store import domains, keystore, people, revocations
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

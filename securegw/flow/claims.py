@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.store.database import Database
     from securegw.store.queue import Item
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

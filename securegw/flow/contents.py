@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from securegw.policy.facts import Direction
     from securegw.policy.rules import Rules
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from securegw.store.domains import Route
     from securegw.store.items import Outcome
     from securegw.store.queue import Item
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

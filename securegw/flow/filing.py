@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from securegw.store.bodies import Bodies, Body
     from securegw.store.database import Database
     from securegw.store.queue import Entry, Treated
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 INLINE = 64 << 10
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from securegw.flow.delivery import Delivery, Tried
     from securegw.store.database import Database
     from securegw.store.queue import Item, Treated
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from securegw.mail.message import Message
     from securegw.policy.decision import Decision
     from securegw.store.keystore import Held
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.store.logins import Login
     from securegw.store.mailboxes import Mailbox
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

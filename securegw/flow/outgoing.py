@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from securegw.policy.keywords import Given
     from securegw.store.database import Database
     from securegw.store.people import User
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from securegw.mail.address import Address
     from securegw.mail.parts import Part
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 SHINGLE = 8  # words
 WINDOW = 5  # shingles of which the smallest is kept

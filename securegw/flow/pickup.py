@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from securegw.keys.mailboxes import MailboxKeys
     from securegw.store.database import Database
     from securegw.store.mailboxes import Kept, Mailbox
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 P = ParamSpec("P")
 T = TypeVar("T")

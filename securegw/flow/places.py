@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from securegw.mail.address import Address
     from securegw.store.database import Database
     from securegw.store.mailboxes import Mailbox
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 BY_MX = Route(pattern="*", hop="", tls="may")
 

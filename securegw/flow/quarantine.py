@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.store.items import Item
     from securegw.store.queue import Entry
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from securegw.flow.ways import Ways
     from securegw.store.database import Database
     from securegw.store.domains import Domain
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

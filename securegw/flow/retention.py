@@ -23,7 +23,7 @@ from securegw.store.items import Chosen
 if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.store.items import Item
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

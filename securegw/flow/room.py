@@ -21,7 +21,7 @@ from securegw.store import desk
 
 if TYPE_CHECKING:
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -23,7 +23,7 @@ from securegw.mail.message import HEADER_LIMIT
 if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.store.bodies import Bodies, BodyFile, Filed
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 HEAD = HEADER_LIMIT + 1024  # as much of the beginning as the longest header takes
 WINDOW = 2 * PART  # what may wait for the disk

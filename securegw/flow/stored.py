@@ -16,7 +16,7 @@ from securegw.mail.message import HEADER_LIMIT, WireCheck
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 Each = Callable[[], Iterator[bytes]]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from securegw.flow.treatment import Accepted, Step
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 MOST = {"from": 50, "by": 1000}  # a peer may bring the mail of many
 HOUR = 3600.0

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from securegw.mail.texts import Texts
     from securegw.pages import PortalSettings
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

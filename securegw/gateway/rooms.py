@@ -51,13 +51,16 @@ from securegw.keys.keyring import Keyring
 from securegw.keys.mailboxes import MailboxKeys
 from securegw.keys.published import Published
 from securegw.keys.revocations import Revocations
+from securegw.mail.errors import StoreBusy
 from securegw.mail.texts import Texts
 from securegw.servers.connections import Doorkeeper
 from securegw.servers.smtp_room import TextRoom
+from securegw.store import apart
 from securegw.store.database import Database, place
 from securegw.store.fence import FILE
 from securegw.tls import ClientTLS
-from securegw.workers import Work, Workers
+from securegw.workers.scribe import Scribe
+from securegw.workers.work import Work, Workers
 
 
 @attrs.frozen
@@ -91,6 +94,7 @@ class House:
     texts_coming: TextRoom
     doors: list[Place]
     callers: Doorkeeper  # of all SMTP doors: their limits are for them together
+    scribe: Scribe | None = None  # writes for an SQLite file
 
 
 def furnish(
@@ -298,11 +302,13 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
         raise
     tls, resolver = ClientTLS(settings.relay.authorities), Resolver(reactor, own_names=[own.host])
     doors: list[Place] = []
-    return furnish(
+    workers = Workers(reactor, settings.workers, largest=settings.intake.size_limit)
+    scribe = scribe_of(reactor, database, workers.memory)
+    house = furnish(
         settings,
         reactor,
         database=database,
-        workers=Workers(reactor, settings.workers, largest=settings.intake.size_limit),
+        workers=workers,
         master=master,
         relay=Relay(reactor, own.host, settings.relay, tls=tls, resolver=resolver, doors=doors),
         ways=Ways(own.host, resolver, master),
@@ -311,6 +317,17 @@ def build_rooms(settings: Settings, reactor: Any) -> House:
         doors=doors,
         cost=Cost(),
     )
+    return attrs.evolve(house, scribe=scribe)
+
+
+def scribe_of(reactor: Any, database: Database, memory: int) -> Scribe | None:
+    """A process that writes for an SQLite file; it is made when something is to be written."""
+    if not database.is_file:
+        return None
+    url = database.url.render_as_string(hide_password=False)
+    scribe = Scribe(reactor, apart.write, url, memory, lambda why: StoreBusy(detail=why))
+    database.hand_over(scribe)
+    return scribe
 
 
 async def open_rooms(house: House) -> None:
@@ -327,4 +344,6 @@ async def close_rooms(house: House) -> None:
     await house.claims.close()
     house.relay.close()
     house.workers.stop()
+    if house.scribe is not None:
+        await house.scribe.close()
     house.database.close()

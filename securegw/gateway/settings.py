@@ -27,7 +27,7 @@ from securegw.servers.pop3 import Pop3Settings
 from securegw.servers.smtp import SmtpSettings
 from securegw.servers.snmp_settings import SnmpSettings
 from securegw.store.database import DatabaseSettings
-from securegw.workers import WorkersSettings
+from securegw.workers.work import WorkersSettings
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ from securegw.health.table import Check, State, Table
 from securegw.mail.errors import MailError
 from securegw.store import census
 from securegw.store.database import Database
-from securegw.workers import Work
+from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

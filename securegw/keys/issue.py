@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from securegw.crypto.seal import MasterKey
     from securegw.mail.address import Address
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

@@ -15,7 +15,7 @@ from securegw.fresh import Fresh
 from securegw.keys.issue import PRIVATE_KEY, Signing
 from securegw.keys.trust import NEVER, chain_of, may_encrypt_to
 from securegw.store import keystore
-from securegw.workers import Lasting
+from securegw.workers.parcels import Lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from securegw.keys.settings import KeysSettings
     from securegw.mail.address import Address
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from securegw.accounts import Accounts
     from securegw.store.database import Database
     from securegw.store.mailboxes import Mailbox
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

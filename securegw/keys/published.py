@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from securegw.mail.address import Address
     from securegw.store.database import Database
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 __all__ = ["LOOK", "Entry", "Nothing", "PgpKey", "Published", "Shelf", "armored", "number_of"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from securegw.store.database import Database
     from securegw.store.keystore import Held
     from securegw.store.revocations import Published
-    from securegw.workers import Work
+    from securegw.workers.work import Work
 
 log = txaio.make_logger()
 

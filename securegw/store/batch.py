@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection
-from sqlalchemy.dialects.postgresql import dialect as postgresql
+from sqlalchemy import Column, Connection, Dialect
+from sqlalchemy.dialects import registry
 
 MOST = 400  # rows in one call: SQLite takes 32,766 parameters
 _KEEP_COUNT = {"preserve_rowcount": True}
@@ -62,8 +62,11 @@ CLOCKS = {
 }
 
 
-_POSTGRESQL = postgresql()  # type: ignore[no-untyped-call]
-
-
 def _mark(dialect: str, column: Column[Any]) -> str:
-    return f"%s::{column.type.compile(_POSTGRESQL)}" if dialect == "postgresql" else "?"
+    return f"%s::{column.type.compile(dialect=_postgresql())}" if dialect == "postgresql" else "?"
+
+
+@cache
+def _postgresql() -> Dialect:
+    made: Dialect = registry.load("postgresql")()
+    return made

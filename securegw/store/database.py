@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import attrs
 from sqlalchemy import URL, Connection
@@ -65,6 +65,14 @@ def folder_of_bodies(url: URL) -> Path | None:
     return Path(f"{url.database}.bodies")
 
 
+class Apart(Protocol):
+    """Has requests run by another process, which writes for this one (``apart``)."""
+
+    def future(self) -> Future[Any]: ...
+
+    def ask(self, wish: Request) -> None: ...
+
+
 class Database:
     """Writes and reads. ``inline`` does both at once in the caller's thread, for tests and commands.
 
@@ -96,6 +104,7 @@ class Database:
         self._readers = None if inline else ThreadPoolExecutor(readers, thread_name_prefix="securegw-reader")
         self._one_at_a_time = threading.RLock()
         self._lock_file: int | None = None
+        self._apart: Apart | None = None
         if not inline:
             self._writer.start()
 
@@ -103,13 +112,26 @@ class Database:
         """Make or upgrade the tables; raises NewerSchema if they are ahead of this code."""
         self.write(upgrade).result()
 
+    @property
+    def is_file(self) -> bool:
+        """Whether another process on this machine can write for this one."""
+        return self.url.get_backend_name() == "sqlite" and not in_memory(self.url)
+
+    def hand_over(self, apart: Apart) -> None:
+        """From here on another process writes; this one has written what it was asked to."""
+        self._writer.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        self._writing.dispose()
+        self._apart = apart
+
     def write(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> Future[T]:
         """Run the step in the next transaction."""
-        return self._ask(Request(step, args, named, many=False))
+        return self._ask(step, args, named, many=False)
 
     def write_many(self, step: Callable[[Connection, list[A]], list[T]], argument: A) -> Future[T]:
         """Run the step in the next transaction, in one call for all arguments that wait for the same step."""
-        return self._ask(Request(step, (argument,), {}, many=True))
+        return self._ask(step, (argument,), {}, many=True)
 
     def read(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> Future[T]:
         """Ask the question in a reading thread."""
@@ -137,7 +159,7 @@ class Database:
 
     def lock(self) -> None:
         """Keep other gateway processes away from an SQLite file until ``close`` (PostgreSQL has sessions for that)."""
-        if self.url.get_backend_name() != "sqlite" or in_memory(self.url) or self._lock_file is not None:
+        if not self.is_file or self._lock_file is not None:
             return
         path = f"{self.url.database}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -170,7 +192,14 @@ class Database:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def _ask(self, request: Request) -> Future[Any]:
+    def _ask(
+        self, step: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any], *, many: bool
+    ) -> Future[Any]:
+        if self._apart is not None:
+            request = Request(step, arguments, named, many, self._apart.future())
+            self._apart.ask(request)
+            return request.future
+        request = Request(step, arguments, named, many)
         if self._readers is not None:
             self._writer.ask(request)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 
 def number_of(result: CursorResult[Any]) -> int:
@@ -21,7 +21,11 @@ def number_of(result: CursorResult[Any]) -> int:
 
 def insert_into(conn: Connection, table: Table) -> Any:
     """An INSERT of this database's dialect: both know ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
-    return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+    if conn.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # 3 MB that a gateway with SQLite does not need
+
+    return postgresql.insert(table)
 
 
 def texts(values: Iterable[str]) -> tuple[str, ...]:

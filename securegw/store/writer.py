@@ -45,6 +45,11 @@ class Request:
     many: bool
     future: Future[Any] = attrs.field(factory=Future)
 
+    @property
+    def parcel(self) -> tuple[Any, ...]:
+        """What crosses to another process: all that makes the same request there."""
+        return self.step, self.arguments, self.named, self.many
+
     def kind(self) -> object:
         """Equal for requests that can share one call."""
         return self.step if self.many else id(self)
@@ -256,7 +261,12 @@ def _run(connection: Connection, requests: Sequence[Request]) -> list[Any]:
     return results
 
 
+def for_all(error: BaseException) -> BaseException:
+    """The error of a group as its callers are told it."""
+    return translate(error.cause if isinstance(error, DatabaseAway) else error)
+
+
 def _fail(requests: Sequence[Request], error: BaseException) -> None:
-    told = translate(error.cause if isinstance(error, DatabaseAway) else error)
+    told = for_all(error)
     for request in requests:
         request.future.set_exception(told)

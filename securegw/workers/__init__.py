@@ -5,12 +5,7 @@ anything that takes apart what a stranger sent, so that it can be ended by time 
 its worker is parked, not retried for ever), and others for what our own users send, so that nobody waits for the GIL.
 
 ``work`` is what the other rooms see, ``crew`` hands the work out, ``hand`` is one process as the reactor sees it,
-``servant`` what runs in it, ``parcels`` how work and answers cross.
+``servant`` what runs in it, ``parcels`` how work and answers cross. ``scribe`` is a process that writes for the store.
+
+Nothing is imported here: the processes need little of it, and no reactor.
 """
-
-from __future__ import annotations
-
-from securegw.workers.parcels import Lasting
-from securegw.workers.work import InlineWorkers, Work, Workers, WorkersSettings
-
-__all__ = ["InlineWorkers", "Lasting", "Work", "Workers", "WorkersSettings"]

@@ -61,7 +61,7 @@ class Ended:
 @implementer(IReadWriteDescriptor)
 class Hand:
     """``seconds`` are allowed for each piece of work, ``memory`` for the process; ``answered`` is told of each parcel
-    that came for one, and ``ended`` of the end of the process."""
+    that came for one, and ``ended`` of the end of the process. ``packed`` makes parcels of work."""
 
     def __init__(
         self,
@@ -70,9 +70,10 @@ class Hand:
         memory: int,
         answered: Callable[[Hand, Job, bytes, list[bytes]], None],
         ended: Callable[[Ended], None],
+        packed: Callable[[object, Places], list[bytes]] = pack,
     ) -> None:
         self._reactor, self._seconds, self._memory = reactor, seconds, memory
-        self._answered, self._ended = answered, ended
+        self._answered, self._ended, self._packed = answered, ended, packed
         self._process: SpawnProcess | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray(BUFFER)
@@ -97,7 +98,7 @@ class Hand:
         if self._socket is None:
             self._begin(getattr(job.work[0], "__module__", None) or "")
         places = dict(self._places)
-        pieces = pack(job.work, places)
+        pieces = self._packed(job.work, places)
         self._places = places  # only now: what could not be packed does not get there
         self.jobs.append(job)
         job.size = sum(map(len, pieces))

@@ -16,10 +16,8 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
-import txaio
-
 from securegw.mail.errors import MailError
-from securegw.workers.parcels import HEAD, lengths, pack_answer, unpack
+from securegw.workers.parcels import HEAD, lengths, pack_answer, prepare, unpack
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -39,8 +37,8 @@ def bound_process(parent: int, memory: int) -> None:
 def serve(pipe: socket.socket, parent: int, memory: int, room: str) -> None:
     """Say that we are there, then work until there is nobody who asks. ``room`` is the module of the first work."""
     bound_process(parent, memory)
-    txaio.use_twisted()  # for the loggers of the rooms whose functions are run; they say nothing here
     with suppress(Exception):  # in the time for the start; what is wrong with it is told to who asks for the work
+        prepare(room)
         importlib.import_module(room)
     gc.freeze()  # what was imported stays
     _say(pipe, pack_answer(None))

@@ -20,6 +20,7 @@ from twisted.python.threadpool import ThreadPool
 from securegw.config import number, setting, size
 from securegw.workers.crew import Crew
 from securegw.workers.parcels import HEAD, pack, pack_answer, unpack, unpack_warily
+from securegw.workers.scribe import Answer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class Workers:
         self.settings = settings
         self.threads = ThreadPool(minthreads=1, maxthreads=settings.threads, name="securegw")
         self.disks = ThreadPool(minthreads=0, maxthreads=DISK_THREADS, name="securegw-disk")
-        memory = max(settings.memory, TIMES_SIZE * largest)
+        self.memory = memory = max(settings.memory, TIMES_SIZE * largest)  # of each process
         self.strangers = Crew(reactor, settings.processes, self._seconds, self, memory)
         self.own = Crew(reactor, settings.own_processes, self._seconds, self, memory)
         self.stopped = False
@@ -132,6 +133,8 @@ class Workers:
 
     def settle(self, future: Future[T]) -> Deferred[T]:
         """A future of another thread as a Deferred of the reactor's."""
+        if isinstance(future, Answer):
+            return future.deferred
         if future.done():
             return _settled(future)
         done: Deferred[T] = Deferred()

@@ -17,7 +17,7 @@ from securegw.flow import passages, reading, reprocess
 from securegw.flow.inside import look_inside
 from securegw.mail import journal
 from securegw.policy.findings import read_pattern
-from securegw.workers import Workers, WorkersSettings
+from securegw.workers.work import Workers, WorkersSettings
 from tests.support.files import docx, encrypted, pdf, with_file, zipped
 
 FUNCTIONS: list[Callable[..., Any]] = [

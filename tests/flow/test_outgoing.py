@@ -17,7 +17,7 @@ from securegw.mail import message as messages
 from securegw.mail import mime
 from securegw.mail.bodies import bodies
 from securegw.store import desk, events, keystore, people
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 from tests.support.world import INSIDE, OUTSIDE, START, Person, World, person
 from tests.support.world import authority as authority_of
 

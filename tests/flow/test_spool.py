@@ -25,7 +25,7 @@ from securegw.mail.errors import DiskFull, Later, LostClaim, SealBroken, StoreBu
 from securegw.store import bodies, desk, queue
 from securegw.store.bodies import BodyFile, FiledParts
 from securegw.store.database import Database
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 from tests.flow.test_archive import ARCHIVE, make_box, read_all
 from tests.support.world import INSIDE, START, World
 
@@ -369,6 +369,7 @@ def rows() -> Iterator[World]:
     """A world whose bodies are rows, as on a server; they may lie in its folder while they come."""
     made = World()
     made.database.bodies = bodies.Bodies(None, made.folder)
+    made.database.crosses = False  # a server is asked by this very process
     made.house.claims.database = made.house.intake.database = made.database
     yield made
     made.close()

@@ -21,7 +21,7 @@ from securegw.mail.errors import StoreBusy
 from securegw.store import census, desk, keystore, limits, people
 from securegw.store.database import Database
 from securegw.store.items import Chosen
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 from tests.support.certificates import TestAuthority
 from tests.support.world import START, World
 

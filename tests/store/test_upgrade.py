@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from securegw.store.domains import Domain, Route
 from securegw.store.troubles import NewerSchema
 from securegw.store.upgrade import upgrade
 from tests.store.samples import BOB, claim, node
+from tests.support.running import ROOT
 
 
 def test_an_empty_database_gets_the_tables_of_the_schema(empty_url: str) -> None:
@@ -36,6 +40,19 @@ def test_a_second_migration_changes_nothing(database: Database) -> None:
     database.write(settings.put, "a", 1).result()
     database.migrate()
     assert database.read(settings.get, "a").result() == 1
+
+
+def test_what_is_up_to_date_takes_no_alembic(tmp_path: Path) -> None:
+    """11 MB that a gateway would keep for ever."""
+    script = (
+        "import sys; from securegw.store.database import Database\n"
+        f"database = Database('sqlite:///{tmp_path}/x.db'); database.migrate(); print('alembic' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    told = [
+        subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout for _ in range(2)
+    ]
+    assert told == ["True\n", "False\n"]
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:

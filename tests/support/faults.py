@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from securegw.workers import InlineWorkers
+from securegw.workers.work import InlineWorkers
 
 Error = Callable[[], Exception]
 

@@ -5,7 +5,7 @@ wraps a few of its functions, and while the file TRAP says ``POINT N`` it ends t
 is reached for the N-th time. Without the file the gateway works as ever, so a life that ends at one point can first
 bring in order what the kill before it has left. Points in the store are moments of a transaction that contains
 certain requests: before its steps are run, when they have run and nothing is committed, and when COMMIT has returned.
-Each such request counts.
+Each such request counts. The process that writes to the database is armed as well, and takes the gateway with it.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ STEPS: dict[str, Wanted] = {
     "put off": step("delivered_many", waits),
     "migrate": step("upgrade"),
 }
+LAID = "SECUREGW_TEST_TRAP"
 MOMENTS = ("asked", "uncommitted", "committed")
 
 
@@ -77,6 +78,7 @@ class Trap:
     """The file that says where to die; whoever lays it does so between two mails."""
 
     file: Path
+    processes: tuple[int, ...] = attrs.field(factory=lambda: (os.getpid(),))
     reached: int = 0
 
     def lay(self, point: str, number: int) -> None:
@@ -99,7 +101,8 @@ class Trap:
         if wanted == point:
             self.reached += 1
             if self.reached == int(number):
-                os.kill(os.getpid(), signal.SIGKILL)
+                for process in self.processes:
+                    os.kill(process, signal.SIGKILL)
 
 
 def at_moments(trap: Trap) -> None:
@@ -175,6 +178,7 @@ def arm(trap: Trap) -> None:
 
 def main() -> None:
     _, trap, *words = sys.argv
+    os.environ[LAID] = trap
     arm(Trap(Path(trap)))
     sys.argv[:] = ["twistd", *words]
     twistd.run()
@@ -182,3 +186,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":  # a process of that gateway
+    at_moments(Trap(Path(os.environ[LAID]), (os.getppid(), os.getpid())))

@@ -96,7 +96,7 @@ def main(told: dict[str, Any]) -> None:
 
     from securegw.clients import syslog
     from securegw.clients.syslog import Forwarder, SyslogSettings, place
-    from securegw.workers import Workers, WorkersSettings
+    from securegw.workers.work import Workers, WorkersSettings
 
     registerAsIOThread()
     syslog.PAUSES = (0.2,)  # nobody has time to wait for half a minute here
