@@ -122,6 +122,13 @@ class ScribeTest(TestCase):
         await self.fails(odd, TypeError, "packed")
         self.assertEqual([(await good)[0], (await also)[0]], ["1", "2"])
 
+    async def _told_to_go(self) -> None:
+        """systemd tells all processes of a unit at once; the gateway still has something to write."""
+        [(_, _, before)] = await gatherResults(self.ask("1"))
+        os.kill(before, signal.SIGTERM)
+        [(_, _, after)] = await gatherResults(self.ask("2"))
+        self.assertEqual(before, after)
+
     async def _breaks(self) -> None:
         for done in self.ask("break", "1"):
             await self.fails(done, LostClaim, "the whole group")
@@ -159,7 +166,7 @@ def _as_test(body: Callable[[ScribeTest], Coroutine[Any, Any, None]]) -> Callabl
     return lambda self: Deferred.fromCoroutine(body(self))
 
 
-for _name in ("in_one_go", "grows", "dies", "cannot_cross", "breaks", "away", "closes", "cannot_begin"):
+for _name in ("in_one_go", "grows", "dies", "cannot_cross", "told_to_go", "breaks", "away", "closes", "cannot_begin"):
     setattr(ScribeTest, f"test_{_name}", _as_test(getattr(ScribeTest, f"_{_name}")))
 
 

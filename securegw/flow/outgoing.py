@@ -19,7 +19,7 @@ from securegw.flow.history import decided, in_short
 from securegw.flow.line import LARGE
 from securegw.flow.protect import Edits, Plan, Protected, edits_of, protect
 from securegw.flow.quarantine import is_released
-from securegw.flow.treatment import Accepted, Finished, Treatment, successor
+from securegw.flow.treatment import NOTHING, Accepted, Finished, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.ids import new_id
 from securegw.mail.address import Address, author, header_mailboxes
@@ -110,7 +110,7 @@ class Outgoing:
             treatment += await self._wait(accepted, [way for way in ways if way.decision.outcome == "wait"])
             treatment += await self._hold(accepted, [way for way in ways if way.decision.outcome == "hold"])
         told = decided(accepted.item, ((way.recipient, way.decision) for way in ways), self.now())
-        return attrs.evolve(treatment, also=(*treatment.also, told), copies=copies(way.decision for way in ways))
+        return treatment + Treatment(also=(told,), copies=copies(way.decision for way in ways))
 
     async def _user(self, accepted: Accepted) -> User | None:
         """The inside user who sends, made on the first mail (S22); None for strangers and automatic senders."""
@@ -149,6 +149,8 @@ class Outgoing:
         return ways
 
     def _refuse(self, accepted: Accepted, ways: list[Way], sentence: str = "") -> Treatment:
+        if not ways:
+            return NOTHING
         failures = [_failure(way.recipient, sentence or way.decision.sentence) for way in ways]
         return Treatment(finished=self.notices.about(accepted.item, accepted.message, failures, self.now()))
 

@@ -39,12 +39,17 @@ class Treatment:
     copies: tuple[str, ...] = ()
 
     def __add__(self, other: Treatment) -> Treatment:
+        if not (other.stays or other.finished or other.also or other.copies):
+            return self
         return Treatment(
             self.stays + other.stays,
             self.finished + other.finished,
             self.also + other.also,
             self.copies + other.copies,
         )
+
+
+NOTHING = Treatment()
 
 
 @attrs.frozen

@@ -49,6 +49,7 @@ CLEANING = 600.0
 GIVING_BACK = 3600.0  # not more often: while it is done, whoever needs memory waits some milliseconds
 QUARANTINE = 60.0
 DISMISSIBLE = (BehindBalancers, SmtpFactory, LdapFactory, Pop3Factory)
+YOUNG = 10_000  # objects that are made before the young ones are looked through for cycles: a mail makes a thousand
 TURN = 0.0002  # seconds for which threads that seal and write, and a busy reactor, keep the interpreter from each other
 
 # What an operator can mend: one line says it, no traceback.
@@ -263,6 +264,7 @@ def _tune() -> None:
     sys.setswitchinterval(TURN)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     return_large_blocks()
 
 

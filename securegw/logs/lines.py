@@ -57,8 +57,10 @@ def plain(text: str) -> str:
 def mask(text: str) -> str:
     """The text with what stands behind the name of a secret replaced."""
     lower = text.lower()
-    if any(word in lower for word in _NAMES):
-        text = _SECRET.sub(rf"\1\2{MASK}", text)
+    for word in _NAMES:
+        if word in lower:
+            text = _SECRET.sub(rf"\1\2{MASK}", text)
+            break
     return _LOGIN_IN_URL.sub(MASK, text) if "://" in text else text
 
 

@@ -16,6 +16,7 @@ from securegw.mail.errors import NotExamined
 from securegw.mail.message import Field, Message, decode_words
 from securegw.mail.mime import Part, parse
 from securegw.mail.words import loose_text
+from securegw.records import changed
 
 Direction = Literal["outgoing", "incoming", "internal"]
 
@@ -40,9 +41,19 @@ class Headers(Mapping[str, tuple[str, ...]]):
         self._folded: dict[str, tuple[str, ...]] = {}
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
+        found: tuple[str, ...] | None = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As any mapping's; it is asked for more fields than there are."""
         found = self._texts.get(name)
         if found is None:
-            found = self._texts[name] = tuple([_text(field) for field in self._fields[name]])
+            fields = self._fields.get(name)
+            if fields is None:
+                return default
+            found = self._texts[name] = tuple([_text(field) for field in fields])
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -121,7 +132,7 @@ class Facts:
     ) -> Facts:
         """The same mail for another recipient, with what was ``found`` out for him, without reading it again."""
         where = direction or self.direction
-        return attrs.evolve(self, recipient=recipient.lower(), usable=usable, direction=where, **found)
+        return changed(self, recipient=recipient.lower(), usable=usable, direction=where, **found)
 
 
 def gather(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 import attrs
 
@@ -71,7 +72,7 @@ class Keywords:
     texts: Mapping[str, str] = attrs.field(factory=dict, hash=False)
     valued: Mapping[str, tuple[str, str]] = attrs.field(factory=dict, hash=False)
 
-    @property
+    @cached_property
     def control_fields(self) -> tuple[str, ...]:
         """Fields that only steer a gateway; a standard field such as Sensitivity is the reader's too."""
         return tuple(sorted({name for name, _ in self.fields if name.startswith("x-")}))

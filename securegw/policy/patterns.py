@@ -62,7 +62,7 @@ def anchors(address: str) -> list[str]:
     if not at:
         return [address]
     labels = domain.split(".")
-    return [address, at + domain, *("*." + ".".join(labels[n:]) for n in range(1, len(labels)))]
+    return [address, at + domain, *["*." + ".".join(labels[n:]) for n in range(1, len(labels))]]
 
 
 def read_text_pattern(text: object) -> str:

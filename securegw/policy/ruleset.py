@@ -78,18 +78,23 @@ class Index:
 
     def candidates(self, facts: Facts, asked: frozenset[str]) -> list[int]:
         """The numbers of the rules that could hold, in order."""
-        numbers = {number for anchor in _anchors(facts, asked) for number in self.anchored.get(anchor, ())}
+        numbers: set[int] = set()
+        for anchor in _anchors(facts, asked):
+            if anchor in self.anchored:
+                numbers.update(self.anchored[anchor])
         for name, pieces in self.worded.items():
             for value in facts.headers.folded(name):
                 numbers.update([number for piece, number in pieces if piece in value])
         return sorted(numbers)
 
 
-def _anchors(facts: Facts, asked: frozenset[str]) -> Iterator[Anchor]:
-    yield ALWAYS
-    yield from (("keyword", keyword) for keyword in asked)
-    yield from (("recipient", pattern) for pattern in anchors(facts.recipient))
-    yield from (("sender", pattern) for pattern in anchors(facts.sender))
+def _anchors(facts: Facts, asked: frozenset[str]) -> list[Anchor]:
+    return [
+        ALWAYS,
+        *[("keyword", keyword) for keyword in asked],
+        *[("recipient", pattern) for pattern in anchors(facts.recipient)],
+        *[("sender", pattern) for pattern in anchors(facts.sender)],
+    ]
 
 
 def index_of(rules: Sequence[Rule]) -> Index:

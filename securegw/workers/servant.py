@@ -20,6 +20,7 @@ from securegw.mail.errors import MailError
 from securegw.workers.parcels import HEAD, lengths, pack_answer, prepare, unpack
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+GRACE = 60  # seconds for a process that was told to go: systemd tells all at once, and the gateway has work for it
 
 
 def bound_process(parent: int, memory: int) -> None:
@@ -28,6 +29,7 @@ def bound_process(parent: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
     with suppress(AttributeError, OSError):  # Linux; elsewhere an orphan ends when its pipe does
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

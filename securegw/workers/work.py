@@ -26,7 +26,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DISK_THREADS = 2
-SLICE = 4  # things to do soon, between two looks at the connections
+SLICE = 12  # things to do soon, between two looks at the connections
+SOON = 0.0005  # seconds in which who is waited for comes first; the work is there when all of them wait for the disk
 TIMES_SIZE = 10  # that a mail may take in memory while it is taken apart (REL7)
 
 
@@ -142,9 +143,9 @@ class Workers:
         return done
 
     def soon(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run in the reactor's thread when it has looked at its connections; a few at a time, in order."""
+        """Run in the reactor's thread in a moment, when it has looked at its connections; some at a time, in order."""
         if not self.later:
-            self.reactor.callLater(0, self._some)
+            self.reactor.callLater(SOON, self._some)
         self.later.append((function, args, kwargs))
 
     def _some(self) -> None:
@@ -154,7 +155,7 @@ class Workers:
                 function(*args, **kwargs)
         finally:  # one that raises is logged by the reactor and does not stop the others
             if self.later:
-                self.reactor.callLater(0, self._some)
+                self.reactor.callLater(SOON, self._some)
 
     def _tell(self, finished: Future[Any], done: Deferred[Any]) -> None:
         """In another thread: a commit settles many at once, and they wake the reactor once."""
