@@ -18,6 +18,7 @@ import attrs
 
 from bench.support.figures import drawn, publish
 from bench.support.peers import holding_postfix, running_gateway
+from bench.support.processes import family
 from bench.support.runs import Load, Server, generate
 
 LOADS = {f"{sessions} sessions, 20 KB": Load(sessions=sessions, count=2000) for sessions in (1, 10, 50)}
@@ -41,11 +42,14 @@ class Counted:
 @contextlib.contextmanager
 def traced(server: Server, report: Path) -> Iterator[None]:
     """strace looks on, and has written its sums when this ends."""
-    command = ["strace", "-f", "-c", "-e", f"trace={CALLS}", "-o", str(report), "-p", str(server.pid)]
+    there = family(server.pid)
+    looked_at = [word for pid in there for word in ("-p", str(pid))]
+    command = ["strace", "-f", "-c", "-e", f"trace={CALLS}", "-o", str(report), *looked_at]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert tracer.stderr is not None
-        assert "attached" in tracer.stderr.readline()
+        for _ in there:
+            assert "attached" in tracer.stderr.readline()
         yield
     finally:
         tracer.send_signal(signal.SIGINT)
