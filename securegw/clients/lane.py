@@ -33,6 +33,7 @@ class Lane:
         self.resting: list[RelayConnection] = []
         self.open = 0  # connections on which the server takes mail
         self.calling = 0  # connections that may become such
+        self.asks_first = False  # the hop has gone without a word once, and nobody knows whether it has taken a text
         self._limit = self._ceiling = limit
         self._busy = 0
         self._well = 0

@@ -198,7 +198,9 @@ class Relay:
         return None
 
     async def _use(self, lane: Lane, connection: RelayConnection, mail: Mail) -> Done:
-        done = await connection.deliver(mail)
+        done = await connection.deliver(mail, in_one=not lane.asks_first)
+        if done.silent:  # this mail has to wait, but the next one that meets a hop which just goes need not
+            lane.asks_first = True
         if done.reusable and connection.usable:
             lane.went_well()
             self._rest(lane, connection)

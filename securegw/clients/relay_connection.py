@@ -104,12 +104,14 @@ class RelayConnection(protocol.Protocol):
         self._deadline = 0.0
         self._timer: IDelayedCall | None = None
 
-    def deliver(self, mail: Mail) -> Deferred[Done]:
+    def deliver(self, mail: Mail, *, in_one: bool = False) -> Deferred[Done]:
+        """Hand it over; ``in_one`` if the text may go with the envelope, should the server be there for sure."""
         done: Deferred[Done] = Deferred()
         self._done = done
         self._size = len(mail.raw)
         self.mails += 1
-        self._perform(self._dialogue.send(mail, in_one=self._clock.seconds() - self._heard < AWAKE))
+        awake = self._clock.seconds() - self._heard < AWAKE
+        self._perform(self._dialogue.send(mail, in_one=in_one and awake))
         self._watch()
         return done
 

@@ -55,7 +55,7 @@ class SmtpClientDialogue:
         self._replies: dict[str, Reply] = {}
         self._accepted: list[str] = []
         self._sender_refused: Reply | None = None
-        self._heard = False
+        self._heard = self._has_chunk = False
         self._text_open = False
 
     # What the owner of the connection calls
@@ -144,11 +144,12 @@ class SmtpClientDialogue:
     def _break(self, reply: Reply) -> None:
         if self.over:
             return
-        handshake, untouched = self.stage == "handshake", not self._heard
+        handshake, unheard = self.stage == "handshake", not self._heard
         self.stage = "over"
         if self._mail:
             self._close_account(reply)
-            self._events.append(Done(self._replies, reusable=False, untouched=untouched, dsn="DSN" in self._offers))
+            untouched, silent = unheard and not self._has_chunk, unheard and self._has_chunk
+            self._events.append(Done(self._replies, False, untouched, silent, dsn="DSN" in self._offers))
         else:
             self._take_back(reply, handshake=handshake)
 
@@ -262,7 +263,7 @@ class SmtpClientDialogue:
         if in_one:
             assert isinstance(mail.raw, bytes)
             self._steps.append((b"BDAT %d LAST\r\n%b" % (len(mail.raw), mail.raw), self._chunk_answered))
-            self.stage, self._heard = "end", True
+            self.stage, self._has_chunk = "end", True
         else:
             self._steps.append((b"DATA\r\n", self._data_answered))
         return self._say_envelope()

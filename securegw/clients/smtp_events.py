@@ -50,13 +50,14 @@ class Broken:
 class Done:
     """A reply for each recipient. Close the connection unless it is ``reusable``.
 
-    ``untouched``: the connection ended before the server said a word about this mail, or had its text. ``dsn``: the
-    server looks after the wishes of the sender from here on (RFC 3461 5.2).
+    ``untouched``: the connection ended before the server said a word about this mail; ``silent``: so it did, and yet
+    the server had the text. ``dsn``: it looks after the wishes of the sender from here on (RFC 3461 5.2).
     """
 
     replies: Mapping[str, Reply]
     reusable: bool
     untouched: bool = False
+    silent: bool = False
     dsn: bool = False
 
 

@@ -17,7 +17,6 @@ from securegw.flow.filing import unfile, with_bodies
 from securegw.flow.line import LARGE
 from securegw.flow.treatment import Accepted, Treatment, take_up
 from securegw.mail.address import Address, parse_path
-from securegw.records import changed
 from securegw.store import queue
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class Journey:
 
 def _ready(item: Item, treatment: Treatment) -> Item:
     """The item for the recipients who get it as it is."""
-    return changed(item, kind="ready", recipients=treatment.stays, tries=0)
+    return attrs.evolve(item, kind="ready", recipients=treatment.stays, tries=0)
 
 
 def _sole(item: Item, treatment: Treatment) -> Item | None:

@@ -16,7 +16,6 @@ from securegw.mail.errors import NotExamined
 from securegw.mail.message import Field, Message, decode_words
 from securegw.mail.mime import Part, parse
 from securegw.mail.words import loose_text
-from securegw.records import changed
 
 Direction = Literal["outgoing", "incoming", "internal"]
 
@@ -132,7 +131,7 @@ class Facts:
     ) -> Facts:
         """The same mail for another recipient, with what was ``found`` out for him, without reading it again."""
         where = direction or self.direction
-        return changed(self, recipient=recipient.lower(), usable=usable, direction=where, **found)
+        return attrs.evolve(self, recipient=recipient.lower(), usable=usable, direction=where, **found)
 
 
 def gather(

@@ -59,6 +59,15 @@ class Delivery(RelayCase):
             self.assertEqual([mail.raw for mail in server.arrived], [RAW] * 4)
         self.assertEqual([verb for verb in verbs if verb in ("BDAT", "DATA")], ["BDAT", "BDAT", "DATA", "BDAT"])
 
+    async def test_a_hop_that_goes_without_a_word_gets_no_more_texts_unasked(self) -> None:
+        """The one mail that it may have taken waits; those behind it are not put off as well."""
+        server, relay = self.bad(EHLO=b"250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n"), self.relay(connections=1)
+        server.table["MAIL"] = lambda each: (server.table.pop("MAIL"), drop(each))
+        sends = [Deferred.fromCoroutine(relay.send(self.hop(server.port), ANN, [BOB], RAW)) for _ in range(3)]
+        replies = [sent.recipients[BOB].code for sent in await gatherResults(sends)]
+        self.assertEqual(replies, [451, 250, 250])
+        self.assertEqual(server.heard.count(b"DATA"), 2)
+
     async def test_no_chunks_where_the_settings_forbid_them(self) -> None:
         verbs: list[str] = []
         with sink(chunking=True, answers=lambda verb, _: verbs.append(verb)) as server:

@@ -349,7 +349,11 @@ def test_a_connection_that_ends_after_a_chunk_may_have_taken_it() -> None:
     dialogue = ready(CHUNKS)
     dialogue.send(MAIL, in_one=True)
     result = done(dialogue.lost("gone"))
-    assert not result.untouched and codes(result) == [(451, "4.4.2")] * 2
+    assert result.silent and not result.untouched and codes(result) == [(451, "4.4.2")] * 2
+    spoke = ready(CHUNKS)
+    spoke.send(MAIL, in_one=True)
+    spoke.receive(b"250 ok\r\n")
+    assert not done(spoke.lost("gone")).silent
 
 
 # STARTTLS
