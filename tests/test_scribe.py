@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,16 @@ def _answer(word: str, size: int) -> tuple[bool, Any]:
     return (False, ValueError(word)) if word in ("bad", "away") else (True, (word, size, os.getpid()))
 
 
+def _folder(test: TestCase) -> Path:
+    """Not one of trial's own, which stay in the tree."""
+    folder = tempfile.TemporaryDirectory()
+    test.addCleanup(folder.cleanup)
+    return Path(folder.name)
+
+
 class ScribeTest(TestCase):
     def setUp(self) -> None:
-        self.place = self.mktemp()
+        self.place = str(_folder(self) / "place")
         self.scribe = Scribe(reactor, serve, self.place, MEMORY, lambda why: StoreBusy(detail=why))
         self.addCleanup(lambda: Deferred.fromCoroutine(self.scribe.close()))
 
@@ -177,7 +185,7 @@ class WritingApart(TestCase):
     """A database whose writer is a process, through the doors that all rooms use."""
 
     def setUp(self) -> None:
-        self.file = Path(self.mktemp())
+        self.file = _folder(self) / "queue.db"
         self.database = Database(f"sqlite:///{self.file}")
         self.database.migrate()
         self.scribe = scribe_of(reactor, self.database, MEMORY)
