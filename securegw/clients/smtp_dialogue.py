@@ -262,16 +262,16 @@ class SmtpClientDialogue:
         self._needs_reset = True
         if in_one:
             assert isinstance(mail.raw, bytes)
-            self._steps.append((b"BDAT %d LAST\r\n%b" % (len(mail.raw), mail.raw), self._chunk_answered))
+            self._steps.append((b"BDAT %d LAST\r\n" % len(mail.raw), self._chunk_answered))
             self.stage, self._has_chunk = "end", True
-        else:
-            self._steps.append((b"DATA\r\n", self._data_answered))
+            return self._say_envelope(mail.raw)
+        self._steps.append((b"DATA\r\n", self._data_answered))
         return self._say_envelope()
 
-    def _say_envelope(self) -> None:
-        """All of it in one write, if the server can take that."""
+    def _say_envelope(self, chunk: bytes = b"") -> None:
+        """All of it in one write, if the server can take that; a chunk only goes to one that can."""
         if "PIPELINING" in self._offers:
-            self._events.append(Send(b"".join([line for line, _ in self._steps])))
+            self._events.append(Send(b"".join([*[line for line, _ in self._steps], chunk])))
             self._expected.extend([then for _, then in self._steps])
             self._steps.clear()
         else:

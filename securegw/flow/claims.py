@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 
 from securegw import counters
 from securegw.flow.gate import Gate
-from securegw.flow.line import HEAVY, LARGE, LIGHT, UNDER_WAY, Line, Worker
+from securegw.flow.line import HEAVY, LARGE, LIGHT, UNDER_WAY, Held, Line, Worker
 from securegw.flow.stored import look_through
 from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
@@ -163,7 +163,7 @@ class Claims:
         full = size > LARGE or self.held + size > IN_MEMORY or self.stopping
         return None if full else self.session
 
-    def take(self, item: Item, raw: bytes | None = None) -> None:
+    def take(self, item: Item, raw: Held | None = None) -> None:
         """Take an item that is claimed by this session, with its body if it is in memory."""
         if self.stopping:
             return
@@ -220,7 +220,7 @@ class Claims:
         Deferred.fromCoroutine(self._see_through(line, item, raw, going))
 
     async def _see_through(
-        self, line: Line, item: Item, raw: bytes | None, going: Coroutine[Any, Any, None] | None = None
+        self, line: Line, item: Item, raw: Held | None, going: Coroutine[Any, Any, None] | None = None
     ) -> None:
         try:
             await self._work(line, item, raw, going)
@@ -229,7 +229,7 @@ class Claims:
         finally:
             self._ended(line, item)
 
-    async def _work(self, line: Line, item: Item, raw: bytes | None, going: Coroutine[Any, Any, None] | None) -> None:
+    async def _work(self, line: Line, item: Item, raw: Held | None, going: Coroutine[Any, Any, None] | None) -> None:
         small = item.size if item.size <= LARGE else 0
         self.held += small if raw is None else 0
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 import txaio
 
-from securegw.flow.inside import Inside, cited, look_inside, skim
+from securegw.flow.inside import NOTHING, Inside, cited, look_inside, skim
 from securegw.mail.errors import WorkerLost
 from securegw.policy.conditions import CONTENT
 from securegw.policy.findings import Findings, Pattern
@@ -63,8 +63,9 @@ class Examiner:
         asked = rules.asks.get(direction, frozenset()) & CONTENT
         if not asked:
             return Contents()
-        inside = Inside(Findings())
-        if "opened_here" in asked:
+        if "opened_here" not in asked:
+            inside = Inside(NOTHING)
+        else:
             inside = skim(message) if len(raw) <= INLINE else await self.workers.thread(skim, message)
         if inside.carries_a_mail or asked - {"opened_here", "examined"}:
             apart = await self._apart(raw, rules.patterns if "pattern" in asked else (), asked)

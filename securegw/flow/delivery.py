@@ -23,7 +23,7 @@ from securegw.config import setting
 from securegw.flow import history
 from securegw.flow.hours import Hours
 from securegw.flow.notices import is_wanted, wishes_of
-from securegw.flow.treatment import Treatment
+from securegw.flow.treatment import NOTHING, Treatment
 from securegw.flow.ways import Ways
 from securegw.mail import message as messages
 from securegw.mail.address import parse_path
@@ -111,9 +111,11 @@ class Delivery:
         """Try what still waits, and commit what came of it."""
         await self.conclude(item, raw, await self.attempt(item, raw))
 
-    async def attempt(self, item: Item, raw: bytes | Stored) -> Tried:
-        """One try for all recipients that still wait; nothing is written down of it."""
-        return await self._try(item, [recipient for recipient in item.recipients if recipient.state == "waiting"], raw)
+    async def attempt(self, item: Item, raw: bytes | Stored, *, checked: bool = False) -> Tried:
+        """One try for all recipients that still wait; nothing is written down of it. ``checked`` if somebody knows
+        already that the text may go on the wire."""
+        waiting = [recipient for recipient in item.recipients if recipient.state == "waiting"]
+        return await self._try(item, waiting, raw, checked or await self._is_good(raw))
 
     async def conclude(
         self, item: Item, raw: bytes | Stored, tried: Tried, treated: queue.Treated | None = None
@@ -124,7 +126,7 @@ class Delivery:
 
     # --- one try --------------------------------------------------------------------------------------------------
 
-    async def _try(self, item: Item, waiting: list[Recipient], raw: bytes | Stored) -> Tried:
+    async def _try(self, item: Item, waiting: list[Recipient], raw: bytes | Stored, checked: bool) -> Tried:
         """All ways at once: a dead one does not hold up the others."""
         groups: dict[tuple[Route, str], list[Recipient]] = defaultdict(list)
         refused: dict[str, Reply] = {}
@@ -136,7 +138,6 @@ class Delivery:
                 continue
             route = self.places.route(address)
             groups[(route, "" if route.hop else address.domain)].append(recipient)
-        checked = await self._is_good(raw)
         sends = [
             self._send(item, route, domain, recipients, raw, checked=checked)
             for (route, domain), recipients in groups.items()
@@ -208,7 +209,7 @@ class Delivery:
         relayed = [_failure(each, tried) for each in news if _is_to_be_confirmed(item, each, tried)]
         late = [_failure(each, tried) for each in await self._late(item, settled)]
         if not (failed or relayed or late):
-            return Treatment()
+            return NOTHING
         message = messages.read(raw if isinstance(raw, bytes) else raw.head)
         now, until = self.now(), item.received + self.settings.life
         warning = self.notices.about(item, message, late, now, "delayed", until)

@@ -46,9 +46,10 @@ class FirstTries:
     reactor: Any
     watched: deque[tuple[float, Deferred[bool]]] = attrs.field(factory=deque)
 
-    async def begin(self, item: Item, raw: bytes, treated: Treated) -> None:
-        """Send ``item``, which came of this treatment; returns when the treatment is written down."""
-        trying = Deferred.fromCoroutine(self.delivery.attempt(item, raw))
+    async def begin(self, item: Item, raw: bytes, treated: Treated, *, checked: bool = False) -> None:
+        """Send ``item``, which came of this treatment; returns when the treatment is written down. ``checked`` if it is
+        known that the text may go on the wire."""
+        trying = Deferred.fromCoroutine(self.delivery.attempt(item, raw, checked=checked))
         if trying.called or await self._ends_soon(trying):
             tried = await trying
             if not tried.is_taken(item.recipients):

@@ -23,7 +23,7 @@ from securegw.flow.filing import sealed
 from securegw.flow.history import decided, in_short, judged
 from securegw.flow.marking import mark_of, portal_mark, without_forgeries
 from securegw.flow.quarantine import is_released
-from securegw.flow.treatment import Accepted, Finished, Step, Treatment, successor
+from securegw.flow.treatment import NOTHING, Accepted, Finished, Step, Treatment, successor
 from securegw.fresh import Fresh
 from securegw.ids import new_id
 from securegw.keys import harvest
@@ -107,7 +107,7 @@ class Incoming:
         if any(map(reprocess.is_asked, recipients)):
             others = [address for address in recipients if not reprocess.is_asked(address)]
             again = await self._reprocess(accepted, next(filter(reprocess.is_asked, recipients)))
-            return again + (await self._pass_on(accepted, others) if others else Treatment())
+            return again + (await self._pass_on(accepted, others) if others else NOTHING)
         case = await self._case(accepted, accepted.message, inside=True)
         decisions = [(recipient, case.decide(recipient, "internal")) for recipient in recipients]
         told = decided(accepted.item, decisions, self.now())
@@ -123,7 +123,7 @@ class Incoming:
         """Open again what a user brings, and give it to him alone; of what stays closed he is told (R10)."""
         user = accepted.sender
         assert user is not None, "a user of ours has an address"
-        treatment, sentence = Treatment(), reprocess.NOTHING_THERE
+        treatment, sentence = NOTHING, reprocess.NOTHING_THERE
         for raw in await self.workers.process(reprocess.attached, accepted.raw):
             if not reprocess.openable(raw):
                 continue
@@ -165,7 +165,7 @@ class Incoming:
         clean = self._without_forgeries(accepted)
         case = await self._case(accepted, clean, inside=False)
         direction = direction_of(ours=True, inside=False)
-        treatment, decisions = Treatment(), []
+        treatment, decisions = NOTHING, []
         for recipient in recipients:
             sight = await self.look(accepted, clean, recipient)
             opened = await self._opened_case(case, clean, sight)

@@ -42,6 +42,9 @@ FIELD_MOST = 1000
 FIELDS_MOST = 4000
 
 
+NOTHING = Findings()
+
+
 @attrs.frozen
 class Inside:
     """What a process brings back: findings, and what could tell of a mail that was opened here."""
@@ -58,19 +61,22 @@ def cited(message: Message) -> list[str]:
     ids = [found for text in texts for found in reversed(_ID.findall(text))]
     if len(ids) > MOST_IDS:  # of a long thread its end and its beginning
         ids = ids[: MOST_IDS // 2] + ids[-MOST_IDS // 2 :]
-    if sum(_OUR_TRACE.search(field) is not None for field in message.all("Received")) > 1:
+    if message.count("Received") > 1 and sum(map(_is_of_ours, message.all("Received"))) > 1:
         ids = [*_ID.findall(message.first("Message-ID") or ""), *ids]
     return ids
 
 
+def _is_of_ours(trace: str) -> bool:
+    return _OUR_TRACE.search(trace) is not None
+
+
 def skim(message: Message) -> Inside:
     """The marks that stand in it openly, and whether one of its parts may be a mail: then it has to be taken apart."""
-    raw = message.raw
-    carries = any(
-        _HINT.search(field.raw) is not None for field in message.fields if field.name[:8].lower() == b"content-"
-    )
+    raw, named = message.raw, message.named
+    about = [field.raw for name in named if name.startswith("content-") for field in named[name]]
+    carries = any(map(_HINT.search, about))
     several = (message.first("Content-Type") or "").lstrip().lower().startswith("multipart/")
-    return Inside(Findings(), tuple(marks_in(raw)), (), carries or (several and _may_carry_a_mail(raw)))
+    return Inside(NOTHING, tuple(marks_in(raw)), (), carries or (several and _may_carry_a_mail(raw)))
 
 
 def _may_carry_a_mail(raw: bytes) -> bool:

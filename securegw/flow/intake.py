@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 import txaio
@@ -26,6 +25,7 @@ from securegw.flow.filing import unfile
 from securegw.flow.line import HEAVY
 from securegw.flow.room import Room, folder_of
 from securegw.flow.spool import Spool
+from securegw.flow.treatment import Arrived
 from securegw.fresh import Fresh
 from securegw.ids import new_id
 from securegw.mail import message as messages
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
     from securegw.workers.work import Work
 
 log = txaio.make_logger()
-
-T = TypeVar("T")
 
 INLINE = 64 << 10
 ALL_OF_OURS = "*"
@@ -248,11 +246,17 @@ class Intake:
         message = messages.read(raw)
         if self.connector is not None:
             envelope, raw = self._judged(self.connector, envelope, message)
+            message = message if raw is message.raw else messages.read(raw)
         if message.count("Received") > self.settings.hops_limit or self.circles.is_in_one(message):
             raise MailLoop
         threshold.check(envelope, message, self.places)
         self.room.check(len(raw))
-        complete = await self._worked(messages.prepend, raw, self.circles.received_line(envelope))
+        line, is_checked = self.circles.received_line(envelope), envelope.source.door == "smtp"  # by the dialogue
+        if len(raw) <= INLINE:
+            arrived = Arrived(messages.prepended(message, line), is_checked)
+        else:
+            arrived = Arrived(await self.workers.thread(messages.prepended, message, line), is_checked)
+        complete = arrived.message.raw
         if self.archive is not None and (boxes := self.places.mailboxes_alone(envelope.recipients)):
             item = item_of(envelope, len(complete), message.first("Message-ID") or "")
             await self.archive.accept(item, complete, boxes)
@@ -262,7 +266,7 @@ class Intake:
         self.room.taken(len(raw))
         self._log_accepted(envelope, len(raw))
         if entry.session is not None:
-            self.workers.soon(self.claims.take, entry.item(), complete)  # who waits for the 250 comes first
+            self.workers.soon(self.claims.take, entry.item(), arrived)  # who waits for the 250 comes first
         return envelope.trace
 
     async def _accept_spooled(self, envelope: Envelope, spool: Spool) -> str:
@@ -333,7 +337,11 @@ class Intake:
 
     async def _entry(self, envelope: Envelope, raw: bytes, message_id: str) -> queue.Entry:
         identity = new_id()
-        return self._entry_of(envelope, identity, tuple(await self._seal(identity, raw)), len(raw), message_id)
+        if len(raw) <= INLINE:  # it takes less than handing it over to a thread
+            parts = self.master.seal_parts(BODY, identity, raw)
+        else:
+            parts = await self.workers.thread(self.master.seal_parts, BODY, identity, raw)
+        return self._entry_of(envelope, identity, tuple(parts), len(raw), message_id)
 
     def _entry_of(self, envelope: Envelope, identity: str, body: Body, size: int, message_id: str) -> queue.Entry:
         return queue.Entry(
@@ -350,15 +358,6 @@ class Intake:
             message_id=message_id[:998],
             session=None if self.settings.hold else self.claims.birth(size),
         )
-
-    async def _seal(self, identity: str, raw: bytes) -> list[bytes]:
-        return await self._worked(partial(self.master.seal_parts, BODY, identity), raw)
-
-    async def _worked(self, function: Callable[..., T], raw: bytes, *more: object) -> T:
-        """Done with the text in a thread; a small one takes less than handing it over."""
-        if len(raw) <= INLINE:
-            return function(raw, *more)
-        return await self.workers.thread(function, raw, *more)
 
 
 def _fold(name: str) -> str:

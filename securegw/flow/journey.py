@@ -15,7 +15,7 @@ import txaio
 from securegw.flow import history, quarantine
 from securegw.flow.filing import unfile, with_bodies
 from securegw.flow.line import LARGE
-from securegw.flow.treatment import Accepted, Treatment, take_up
+from securegw.flow.treatment import NOTHING, Accepted, Arrived, Treatment, take_up
 from securegw.mail.address import Address, parse_path
 from securegw.store import queue
 
@@ -50,14 +50,14 @@ class Journey:
     master: MasterKey
     now: Callable[[], float]
 
-    async def treat(self, item: Item, raw: bytes) -> None:
+    async def treat(self, item: Item, raw: bytes | Arrived) -> None:
         """Work out who gets what, commit it, and send it on."""
         accepted = take_up(item, raw)
         if quarantine.is_returned(item):
             await self._commit(accepted, quarantine.returned(accepted, self.outgoing.notices, self.now()))
             return
         boxes, ours, theirs = self._split(item)
-        treatment = Treatment()
+        treatment = NOTHING
         if theirs:
             treatment += await self.outgoing.treat(accepted, theirs)
         if ours:
@@ -89,7 +89,10 @@ class Journey:
             now=self.now(),
         )
         if self.claims.is_sure_of(item) and (sole := _sole(item, treatment)) is not None:
-            await self.first_tries.begin(sole, accepted.raw if treatment.stays else treatment.finished[0].raw, treated)
+            if treatment.stays:
+                await self.first_tries.begin(sole, accepted.raw, treated, checked=accepted.is_checked)
+            else:
+                await self.first_tries.begin(sole, treatment.finished[0].raw, treated)
             return
         raws = [finished.raw for finished in treatment.finished]
         treated = await with_bodies(treated, raws, self.master, self.database, self.workers)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import attrs
 
 if TYPE_CHECKING:
+    from securegw.flow.treatment import Arrived
     from securegw.store.queue import Item
 
 UNDER_WAY = 50
@@ -20,7 +21,8 @@ LARGE_IN_PARTS = 20
 HEAVY, LIGHT = 4, 2  # times its size is what a large mail takes in memory while it is treated, and while it is sent
 
 Worker = Callable[["Item", Any], Coroutine[Any, Any, None]]  # the mail is bytes, or Stored where it is large
-Waiting = tuple["Item", bytes | None]
+Held = Union[bytes, "Arrived"]  # a mail in memory, perhaps read already
+Waiting = tuple["Item", Held | None]
 
 
 @attrs.define
@@ -41,7 +43,7 @@ class Line:
     large_under_way: int = 0
     at_the_gate: bool = False
 
-    def add(self, item: Item, raw: bytes | None) -> None:
+    def add(self, item: Item, raw: Held | None) -> None:
         if item.size > LARGE:
             self.large.append(item)
         else:

@@ -157,7 +157,7 @@ class Outgoing:
     async def _wait(self, accepted: Accepted, ways: list[Way]) -> Treatment:
         """Those that wait become an accepted mail of their own; too long a wait ends as a refusal."""
         if not ways:
-            return Treatment()
+            return NOTHING
         if self.now() - accepted.item.received > LIFE:
             return self._refuse(accepted, ways)
         return await self._kept(accepted, ways, state="waiting", next_try=self.now() + WAIT)
@@ -168,7 +168,7 @@ class Outgoing:
         for way in ways:
             decision = way.decision
             by_rule.setdefault((decision.quarantined, decision.rule, decision.sentence), []).append(way)
-        treatment = Treatment()
+        treatment = NOTHING
         for together in by_rule.values():
             treatment += await self._kept(accepted, together, state="held")
         return treatment
@@ -213,7 +213,7 @@ class Outgoing:
         """The work for one recipient, and what belongs into the same commit if it succeeds."""
         plan = self._plan(way, signing)
         if way.decision.method not in WRAPPED:
-            return plan, Treatment()
+            return plan, NOTHING
         name = display_name(accepted, accepted.sender)
         if way.decision.method == "zip":
             cover = self.webmail.zipped(accepted, way.recipient, name, way.given.password)
@@ -227,7 +227,7 @@ class Outgoing:
         What will never work goes back to the sender. What may work later, or should never have happened, goes on alone,
         so that it is counted, tried again, and parked by itself; if nobody else is left, that is this very mail.
         """
-        treatment = Treatment()
+        treatment = NOTHING
         for each in broken:
             if isinstance(each.error, MailError) and not each.error.temporary:
                 treatment += self._refuse(accepted, list(each.ways), each.error.sentence)
@@ -280,11 +280,11 @@ class Outgoing:
     ) -> tuple[Treatment, list[Broken]]:
         """The finished mails with what belongs to them, and those of which nothing came."""
         if not plans:
-            return Treatment(), []
+            return NOTHING, []
         identities = [new_id() for _ in plans]
         work = [(identity, plan) for identity, (_, plan, _) in zip(identities, plans, strict=True)]
         results = await self._worked(accepted.raw, work)
-        treatment, broken = Treatment(), []
+        treatment, broken = NOTHING, []
         for (ways, _, beside), result in zip(plans, results, strict=True):
             if isinstance(result, Protected):
                 finished = Finished(self._entry(accepted, ways, result), result.raw)

@@ -18,7 +18,7 @@ from securegw import config, counters
 from securegw.config import Kind, setting
 from securegw.config.kinds import Unfit
 from securegw.flow.claims import BODY
-from securegw.flow.treatment import Accepted, Finished, Treatment
+from securegw.flow.treatment import NOTHING, Accepted, Finished, Treatment
 from securegw.ids import new_id
 from securegw.mail import message as messages
 from securegw.mail.address import Address, Mailbox, parse_path
@@ -108,7 +108,7 @@ def noted(entries: Iterable[Entry], now: float) -> Treatment:
     """The step that notes which of these items are in quarantine, for the commit that makes them."""
     rows = [kept.Kept(entry.id, now, rule, tenant=entry.tenant) for entry in entries if (rule := _rule(entry))]
     if not rows:
-        return Treatment()
+        return NOTHING
     QUARANTINED.inc(len(rows))
     return Treatment(also=((kept.keep, rows),))
 

@@ -38,9 +38,15 @@ class Treatment:
     also: tuple[Step, ...] = ()
     copies: tuple[str, ...] = ()
 
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.stays or self.finished or self.also or self.copies)
+
     def __add__(self, other: Treatment) -> Treatment:
-        if not (other.stays or other.finished or other.also or other.copies):
+        if other.is_nothing:
             return self
+        if self.is_nothing:
+            return other
         return Treatment(
             self.stays + other.stays,
             self.finished + other.finished,
@@ -53,13 +59,23 @@ NOTHING = Treatment()
 
 
 @attrs.frozen
+class Arrived:
+    """A mail that is still in memory since it came: it has been read, and ``is_checked`` if all its lines end as they
+    must on the wire."""
+
+    message: Message
+    is_checked: bool
+
+
+@attrs.frozen
 class Accepted:
-    """An accepted mail on its way through treatment."""
+    """An accepted mail on its way through treatment; ``is_checked`` as in `Arrived`."""
 
     item: Item
     raw: bytes
     message: Message
     sender: Address | None
+    is_checked: bool = False
 
     @property
     def is_from_inside(self) -> bool:
@@ -78,7 +94,9 @@ def successor(item: Item, **changed: Any) -> Entry:
     return queue.Entry(**values | changed)
 
 
-def take_up(item: Item, raw: bytes) -> Accepted:
+def take_up(item: Item, raw: bytes | Arrived) -> Accepted:
     """Read an accepted item once for everything that follows."""
     sender = parse_path(item.sender, utf8=True) if item.sender else None
+    if isinstance(raw, Arrived):
+        return Accepted(item, raw.message.raw, raw.message, sender, raw.is_checked)
     return Accepted(item, raw, messages.read(raw), sender)

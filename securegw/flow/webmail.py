@@ -18,7 +18,7 @@ import txaio
 
 from securegw.crypto import carrier
 from securegw.flow import reading, zipped
-from securegw.flow.treatment import Accepted, Finished, Treatment
+from securegw.flow.treatment import NOTHING, Accepted, Finished, Treatment
 from securegw.ids import new_id
 from securegw.mail import compose
 from securegw.mail.address import Address, Mailbox, parse_path
@@ -126,7 +126,7 @@ class Webmail:
             thread=accepted.message.first("In-Reply-To") or "",
             at=self.now(),
         )
-        return Cover(functools.partial(zipped.write_zipped, self.texts, around), Treatment())
+        return Cover(functools.partial(zipped.write_zipped, self.texts, around), NOTHING)
 
     async def cover(self, accepted: Accepted, recipient: Address, sender_name: str, number: str = "") -> Cover:
         """Prepare the carrier for one recipient; the account is made with the first letter.
@@ -135,7 +135,7 @@ class Webmail:
         """
         assert accepted.sender is not None, "a letter has a sender"
         account = await self.workers.settle(self.database.read(people.account_by_address, recipient.key))
-        beside = Treatment()
+        beside = NOTHING
         dialled = self.messenger.number(number) if number else ""
         if account is None:
             account, code = await self.accounts.new_account(recipient, self.settings.language)

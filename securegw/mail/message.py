@@ -30,6 +30,7 @@ __all__ = [
     "encode_words",
     "field_line",
     "prepend",
+    "prepended",
     "read",
     "wire_date",
     "with_field",
@@ -206,6 +207,14 @@ def prepend(raw: bytes, lines: bytes) -> bytes:
     """The mail with these fields on top, as trace fields must be (RFC 5321 4.4)."""
     # join, unlike +, lets other threads run while it copies much.
     return b"".join((lines, raw) if _has_header(raw) else (lines, b"\r\n", raw))
+
+
+def prepended(message: Message, lines: bytes) -> Message:
+    """The same of a mail that has been read, for one such line: the rest of it is not read again."""
+    raw, body_at = prepend(message.raw, lines), message.body_at + len(lines)
+    if not message.fields or len(message.fields) >= FIELD_LIMIT or body_at > HEADER_LIMIT:
+        return read(raw)
+    return Message(raw, (Field(lines.partition(b":")[0], lines), *message.fields), body_at)
 
 
 def wire_date(moment: float) -> str:

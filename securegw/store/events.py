@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, select
 
 from securegw.store import schema
 from securegw.store.batch import Batch, to_json
+from securegw.store.crossing import crossing
 from securegw.store.schema import TENANT
 
 _event = schema.event
@@ -21,6 +22,7 @@ _RECORD = Batch(tuple(_event.c[name] for name in _NAMES), "INSERT INTO event ({n
 _COLUMNS = [column for column in _event.c if column.name != "id"]
 
 
+@crossing
 @attrs.frozen(kw_only=True)
 class Event:
     """One thing that happened; ``actor`` is a person, a node or a part of the gateway."""

@@ -13,6 +13,7 @@ import attrs
 from sqlalchemy import Connection
 
 from securegw.store.bodies import Body
+from securegw.store.crossing import crossing
 from securegw.store.schema import TENANT
 
 Kind = Literal["accepted", "ready"]
@@ -21,6 +22,7 @@ Outcome = Literal["waiting", "done", "failed"]
 Also = tuple[Callable[[Connection, Any], Any], Any]  # another step for the same transaction, and its argument
 
 
+@crossing
 @attrs.frozen
 class Recipient:
     """One recipient of an item: how far it is, the last reply of the next hop, and the decision for it.
@@ -58,6 +60,7 @@ class Item:
     note: str = ""
 
 
+@crossing
 @attrs.frozen(kw_only=True)
 class Entry:
     """A mail to be put into the queue. With a ``session`` it is born claimed, so that its maker can go on with it."""
@@ -97,6 +100,7 @@ class Claim:
     kind: Kind | None = None
 
 
+@crossing
 @attrs.frozen(kw_only=True)
 class Treated:
     """An accepted mail has been treated.
@@ -120,6 +124,7 @@ class Treated:
         return self.id
 
 
+@crossing
 @attrs.frozen(kw_only=True)
 class Progress:
     """A delivery has been tried: of the recipients that the item had ``before``, those in ``news`` have changed.

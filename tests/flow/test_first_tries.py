@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from securegw.clients.relay import Sent
 from securegw.flow import claims
+from securegw.mail.envelope import Source
 from securegw.mail.errors import DiskFull
 from securegw.store import desk, events, queue, schema
 from tests.support.world import World, person
@@ -281,3 +282,17 @@ def test_a_crash_before_the_commit_repeats_both(world: World, slow: Deferred[Non
     assert len(world.sent_to(BOB)) == 2  # the dead process had said nearly all of it
     assert items(world) == []
     assert world.rows(schema.body.name) == 0
+
+
+def test_what_came_over_the_wire_and_stays_as_it_is_is_looked_through_once(world: World) -> None:
+    """The dialogue has seen each of its lines; nobody else's word is taken for that."""
+    other = Source("portal", person=ANN, inside=True)
+    world.send(ANN, BOB, "over the wire")
+    world.send(ANN, BOB, "written in the portal", source=other)
+    assert [mail.checked for mail in world.sent_to(BOB)] == [True, False]
+
+
+def test_what_we_have_changed_is_looked_through_again(world: World) -> None:
+    world.know(person(CAROL))
+    world.send(ANN, CAROL, "sealed")
+    assert [mail.checked for mail in world.sent_to(CAROL)] == [False]

@@ -162,6 +162,14 @@ def test_a_mail_whose_header_is_over_a_limit_is_refused(world: World, header: by
     assert world.read(desk.list_items) == []
 
 
+@pytest.mark.parametrize("header", [b"X: " + b"y" * (HEADER_LIMIT - 8) + b"\r\n", b"X: y\r\n" * FIELD_LIMIT])
+def test_a_header_that_is_over_a_limit_with_our_own_field_is_refused_too(world: World, header: bytes) -> None:
+    """At the door, where it goes back to who sends it; on its journey it could only be parked."""
+    with pytest.raises(HeaderTooLarge):
+        world.hand_in(BOB, [ANN], header + b"\r\nbody\r\n", OUTSIDE)
+    assert world.read(desk.list_items) == []
+
+
 def free(world: World, size: int) -> None:
     world.house.intake.room.folder = world.folder
     world.house.intake.room.free = lambda folder: size

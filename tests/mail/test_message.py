@@ -14,6 +14,7 @@ from securegw.mail.message import (
     check_wire,
     field_line,
     prepend,
+    prepended,
     read,
     with_field,
     without,
@@ -163,6 +164,35 @@ def test_no_name_can_add_a_field(name: str) -> None:
 )
 def test_prepend_never_makes_a_body_part_of_the_header(raw: bytes, expected: bytes) -> None:
     assert prepend(raw, b"T: 1\r\n") == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        RAW,
+        b"A: 1\r\n\r\nx",
+        b"A: 1",
+        b"\r\nx",
+        b"text only",
+        b"",
+        b" space\r\nA: 1\r\n\r\n",
+        b"no field\r\nA: 1\r\n\r\n",
+        b"A: 1\n\nlone line ends",
+        b"X: 1\r\n" * 1999 + b"\r\nmany",
+        b"X: " + b"long" * 65_000 + b"\r\n\r\nlong",
+    ],
+)
+def test_prepended_is_what_reading_it_again_would_find(raw: bytes) -> None:
+    line = b"Received: from a\r\n\tby b\r\n"
+    assert prepended(read(raw), line) == read(prepend(raw, line))
+
+
+@pytest.mark.parametrize("raw", [b"X: 1\r\n" * 2000 + b"\r\n", b"X: " + b"long" * 65_535 + b"\r\n\r\n"])
+def test_prepended_may_make_a_monster(raw: bytes) -> None:
+    """As reading it again would say, and will after a restart."""
+    assert read(raw).fields
+    with pytest.raises(HeaderTooLarge):
+        prepended(read(raw), b"Received: by b\r\n")
 
 
 def envelope(source: Source, *recipients: Address, utf8: bool = False) -> Envelope:
