@@ -21,6 +21,7 @@ from securegw import counters
 from securegw.flow.gate import Gate
 from securegw.flow.line import HEAVY, LARGE, LIGHT, UNDER_WAY, Held, Line, Worker
 from securegw.flow.stored import look_through
+from securegw.going import set_going
 from securegw.mail.errors import DiskFull, LostClaim, MailError, StoreBusy, WorkerLost
 from securegw.store import queue, sessions
 from securegw.store.bodies import FiledParts
@@ -194,9 +195,9 @@ class Claims:
     def _go(self, line: Line) -> None:
         while (found := line.next()) is not None:
             item, raw = found
-            Deferred.fromCoroutine(self._see_through(line, item, raw))
+            set_going(self._see_through(line, item, raw))
         if line.large and (large := line.next_large()) is not None:
-            Deferred.fromCoroutine(self._see_large_through(line, large))
+            set_going(self._see_large_through(line, large))
 
     async def _see_large_through(self, line: Line, item: Item) -> None:
         if line.in_parts:
@@ -217,7 +218,7 @@ class Claims:
         line.under_way += 1
         self.held += item.size
         self.hands[item.id] += 1
-        Deferred.fromCoroutine(self._see_through(line, item, raw, going))
+        set_going(self._see_through(line, item, raw, going))
 
     async def _see_through(
         self, line: Line, item: Item, raw: Held | None, going: Coroutine[Any, Any, None] | None = None

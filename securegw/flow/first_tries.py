@@ -19,6 +19,7 @@ import txaio
 from twisted.internet.defer import Deferred
 
 from securegw.flow.filing import with_bodies
+from securegw.going import set_going
 from securegw.store import queue
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class FirstTries:
     async def begin(self, item: Item, raw: bytes, treated: Treated, *, checked: bool = False) -> None:
         """Send ``item``, which came of this treatment; returns when the treatment is written down. ``checked`` if it is
         known that the text may go on the wire."""
-        trying = Deferred.fromCoroutine(self.delivery.attempt(item, raw, checked=checked))
+        trying = set_going(self.delivery.attempt(item, raw, checked=checked))
         if trying.called or await self._ends_soon(trying):
             tried = await trying
             if not tried.is_taken(item.recipients):

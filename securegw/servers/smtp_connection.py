@@ -7,12 +7,11 @@ the greeting.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import txaio
 from twisted.internet import protocol
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -25,6 +24,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from securegw.going import go_on_with
 from securegw.servers.client_certificates import ClientAuthorities
 from securegw.servers.connections import Doorkeeper
 from securegw.servers.proxy_header import BadProxyHeader, Client, ProxyReader
@@ -246,7 +246,7 @@ class SmtpConnection(protocol.Protocol):
         except StopIteration as end:
             self._answered(end.value)
         else:
-            Deferred.fromCoroutine(_go_on(asked, awaited)).addCallback(self._answered)
+            go_on_with(asked, awaited).addCallback(self._answered)
 
     def _write(self) -> None:
         if self._unsent and not self._gone:
@@ -317,18 +317,3 @@ class SmtpConnection(protocol.Protocol):
 
 def _peer(door: Door, address: str, port: int) -> Peer:
     return Peer(door.intake, address, port, known=door.intake.is_inside(address))
-
-
-def _go_on(begun: Coroutine[Any, Any, Reply], awaited: Any) -> Generator[Any, Any, Reply]:
-    """The rest of a coroutine that has been begun and waits for something."""
-    try:
-        while True:
-            try:
-                got = yield awaited
-            except Exception as error:
-                awaited = begun.throw(error)
-            else:
-                awaited = begun.send(got)
-    except StopIteration as end:
-        reply: Reply = end.value
-        return reply
