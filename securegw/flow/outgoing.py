@@ -206,8 +206,11 @@ class Outgoing:
                 treatment += Treatment(stays=(way.row,), also=beside.also)
             else:
                 plans.append((way, plan, beside))
-        done, failed = await self._protect(accepted, _together(plans))
-        return treatment + done + await self._go_on_without(accepted, [*broken, *failed])
+        if plans:
+            done, failed = await self._protect(accepted, _together(plans))
+            treatment += done
+            broken += failed
+        return treatment + await self._go_on_without(accepted, broken) if broken else treatment
 
     async def _prepare(self, accepted: Accepted, way: Way, signing: Signing | None) -> tuple[Plan, Treatment]:
         """The work for one recipient, and what belongs into the same commit if it succeeds."""
@@ -279,8 +282,6 @@ class Outgoing:
         self, accepted: Accepted, plans: list[tuple[list[Way], Plan, Treatment]]
     ) -> tuple[Treatment, list[Broken]]:
         """The finished mails with what belongs to them, and those of which nothing came."""
-        if not plans:
-            return NOTHING, []
         identities = [new_id() for _ in plans]
         work = [(identity, plan) for identity, (_, plan, _) in zip(identities, plans, strict=True)]
         results = await self._worked(accepted.raw, work)

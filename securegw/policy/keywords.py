@@ -77,21 +77,27 @@ class Keywords:
         """Fields that only steer a gateway; a standard field such as Sensitivity is the reader's too."""
         return tuple(sorted({name for name, _ in self.fields if name.startswith("x-")}))
 
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        """The names of all fields that matter here but the subject: most mails have none of them."""
+        return frozenset((*COPIES, *(name for name, _ in self.fields)))
+
     def read(self, facts: Facts) -> Asked:
         """What this mail asks for. A stranger asks for nothing, and steers nobody behind us either."""
-        controls = tuple(name for name in self.control_fields if name in facts.headers)
+        plain = self._named.isdisjoint(facts.headers)
+        controls = () if plain else tuple(name for name in self.control_fields if name in facts.headers)
         if not facts.inside:
             return Asked(strip_fields=() if facts.direction == "internal" else controls)
         subjects = facts.headers.get("subject", ())
         found = [self.remove(subject)[1] for subject in (facts.subject, *subjects[1:])]
         named = frozenset[str]().union(*found)
-        asked = named | self._by_field(facts)
+        asked = named if plain else named | self._by_field(facts)
         if facts.direction != "outgoing":
             return Asked(keywords=asked)
         return Asked(
             keywords=asked,
             subject=self.remove(facts.subject)[0] if found[0] else None,
-            strip_fields=controls + self._copies(facts),
+            strip_fields=() if plain else controls + self._copies(facts),
             two_subjects=len(subjects) > 1 and bool(named),
             given=self.given(facts),
         )
