@@ -143,7 +143,8 @@ class Delivery:
             for (route, domain), recipients in groups.items()
         ]
         if len(sends) == 1:
-            return Tried(refused) | await sends[0]
+            tried = await sends[0]
+            return Tried(refused) | tried if refused else tried
         tries = [Deferred.fromCoroutine(send) for send in sends]
         return functools.reduce(operator.or_, await gatherResults(tries), Tried(refused))
 

@@ -37,6 +37,7 @@ _PART_FIELDS = (b"\nContent-", b"\ncontent-", b"\nCONTENT-")
 _HINT = re.compile(
     rb"(?i)message/|application/(?:vnd\.ms-outlook|ms-tnef|mbox|zip\b|x-zip)|\.(?:eml|msg|mht|mbox|zipx?)\b|winmail\.dat"
 )
+_SEVERAL = re.compile(rb"(?i)content-type[ \t]*:\s*multipart/")
 _MAIL_BEGINS = re.compile(rb"(?i)(?:[a-z][a-z0-9-]{0,60}:[^\n]{0,2000}\r?\n(?:[ \t][^\n]{0,2000}\r?\n){0,20}){3}")
 FIELD_MOST = 1000
 FIELDS_MOST = 4000
@@ -57,11 +58,14 @@ class Inside:
 
 def cited(message: Message) -> list[str]:
     """The Message-IDs that a mail names, the nearest first, and its own if it has been here before."""
+    passed = message.count("Received")
+    if passed < 2 and message.named.keys().isdisjoint(CITED):
+        return []
     texts = [text for name in CITED for text in message.all(name)]
     ids = [found for text in texts for found in reversed(_ID.findall(text))]
     if len(ids) > MOST_IDS:  # of a long thread its end and its beginning
         ids = ids[: MOST_IDS // 2] + ids[-MOST_IDS // 2 :]
-    if message.count("Received") > 1 and sum(map(_is_of_ours, message.all("Received"))) > 1:
+    if passed > 1 and sum(map(_is_of_ours, message.all("Received"))) > 1:
         ids = [*_ID.findall(message.first("Message-ID") or ""), *ids]
     return ids
 
@@ -74,9 +78,8 @@ def skim(message: Message) -> Inside:
     """The marks that stand in it openly, and whether one of its parts may be a mail: then it has to be taken apart."""
     raw, named = message.raw, message.named
     about = [field.raw for name in named if name.startswith("content-") for field in named[name]]
-    carries = any(map(_HINT.search, about))
-    several = (message.first("Content-Type") or "").lstrip().lower().startswith("multipart/")
-    return Inside(NOTHING, tuple(marks_in(raw)), (), carries or (several and _may_carry_a_mail(raw)))
+    carries = any(map(_HINT.search, about)) or (any(map(_SEVERAL.match, about)) and _may_carry_a_mail(raw))
+    return Inside(NOTHING, tuple(marks_in(raw)), (), carries)
 
 
 def _may_carry_a_mail(raw: bytes) -> bool:

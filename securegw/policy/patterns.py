@@ -7,6 +7,7 @@ reads. ``*`` stands for anything, a list for "one of them", and that is all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 AddressTest = Callable[[str], bool]
 ValuesTest = Callable[[Sequence[str]], bool]
@@ -56,13 +57,14 @@ def addresses_test(patterns: Iterable[str]) -> AddressTest:
     return fits
 
 
-def anchors(address: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def anchors(address: str) -> tuple[str, ...]:
     """All patterns that fit this address."""
     _, at, domain = address.rpartition("@")
     if not at:
-        return [address]
+        return (address,)
     labels = domain.split(".")
-    return [address, at + domain, *["*." + ".".join(labels[n:]) for n in range(1, len(labels))]]
+    return address, at + domain, *["*." + ".".join(labels[n:]) for n in range(1, len(labels))]
 
 
 def read_text_pattern(text: object) -> str:
