@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from securegw.flow.treatment import Arrived
+
 if TYPE_CHECKING:
-    from securegw.flow.treatment import Arrived
     from securegw.store.queue import Item
 
 UNDER_WAY = 50
+KEPT_READ = 200  # that wait; what was read of a small mail takes more than the mail, so those behind are read again
 LARGE = 1 << 20
 LARGE_IN_PARTS = 20
 HEAVY, LIGHT = 4, 2  # times its size is what a large mail takes in memory while it is treated, and while it is sent
 
 Worker = Callable[["Item", Any], Coroutine[Any, Any, None]]  # the mail is bytes, or Stored where it is large
-Held = Union[bytes, "Arrived"]  # a mail in memory, perhaps read already
+Held = bytes | Arrived  # a mail in memory, perhaps read already
 Waiting = tuple["Item", Held | None]
 
 
@@ -46,8 +48,10 @@ class Line:
     def add(self, item: Item, raw: Held | None) -> None:
         if item.size > LARGE:
             self.large.append(item)
-        else:
-            self.waiting.append((item, raw))
+            return
+        if isinstance(raw, Arrived) and len(self.waiting) >= KEPT_READ:
+            raw = raw.message.raw
+        self.waiting.append((item, raw))
 
     def next(self) -> Waiting | None:
         """The next small one that may begin now, counted as under way."""

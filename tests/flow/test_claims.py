@@ -11,6 +11,7 @@ from securegw import gateway
 from securegw.flow import claims
 from securegw.flow import line as line_of_items
 from securegw.flow.gate import Gate
+from securegw.flow.treatment import Arrived
 from securegw.ids import new_id
 from securegw.mail.errors import StoreBusy, WorkerLost
 from securegw.store import desk, queue, sessions
@@ -134,6 +135,21 @@ def test_what_could_not_be_put_back_is_put_back_once_the_store_is_well(
     world.later(61)
     assert len(world.sent_to(BOB)) == 1
     assert world.house.claims.owed == {}
+
+
+def test_of_many_that_wait_only_the_first_are_kept_as_they_were_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of a small mail takes more memory than the mail; those behind are read again, and go as well."""
+    monkeypatch.setattr(line_of_items, "KEPT_READ", 2)
+    line = world.house.claims.lines["accepted"]
+    monkeypatch.setattr(line, "most", 0)
+    for number in range(4):
+        world.send(ANN, BOB, str(number))
+    assert [type(raw) for _, raw in line.waiting] == [Arrived, Arrived, bytes, bytes]
+    monkeypatch.setattr(line, "most", 10)
+    world.send(ANN, BOB, "4")
+    assert [mail.message.body for mail in world.sent_to(BOB)] == [b"%d\r\n" % number for number in range(5)]
 
 
 def large(world: World, monkeypatch: pytest.MonkeyPatch, room: int, *sizes: int) -> tuple[line_of_items.Line, Slow]:
