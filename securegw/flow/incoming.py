@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from securegw.mail.message import Message
     from securegw.policy.decision import Decision
     from securegw.store.keystore import Held
+    from securegw.store.queue import Item
     from securegw.workers.work import Work
 
 log = txaio.make_logger()
@@ -92,7 +93,7 @@ class Incoming:
     workers: Work
     master: MasterKey
     now: Callable[[], float]
-    learned: Fresh[bool] = attrs.field(init=False)
+    learned: Fresh[tuple[str, int]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.learned = Fresh(self.now, LEARNED)
@@ -269,7 +270,7 @@ class Incoming:
         opened = sight.opened
         if opened is not None:
             steps.append(judged(accepted.item, opened, recipient, self.now()))
-            lessons = self._lessons(opened, sight.written_by)
+            lessons = self._lessons(accepted.item, opened, sight.written_by)
             steps += [(harvest.keep, (accepted.item.trace, row)) for row in lessons]
         if sight.verdict.encrypted == "failed":
             steps.append(self.undecryptable.failed(accepted))
@@ -279,15 +280,21 @@ class Incoming:
             steps += await self.passages.noted(sight.raw, name or accepted.item.trace, recipient)
         return tuple(steps)
 
-    def _lessons(self, opened: Opened, author: Address | None) -> tuple[Held, ...]:
-        """What is to be learned, unless the very same was a moment ago: who writes often is not looked up each time."""
+    def _lessons(self, item: Item, opened: Opened, author: Address | None) -> tuple[Held, ...]:
+        """What is to be learned, unless the very same was a moment ago: who writes often is not looked up each time.
+
+        A mail that comes by once more was not written down before, nor was what it teaches.
+        """
         if author is None:
             return ()
         told = (author.key, opened.verdict, opened.certificates, opened.links, opened.announced)
         key = f"{author.key} {hash(told)}"
+        this = item.id, item.tries
         if self.learned.knows(key):
-            return ()
-        self.learned.keep(key, True)
+            before = self.learned[key]
+            if before == this or before[0] != item.id:
+                return ()
+        self.learned.keep(key, this)
         return harvest.learn(opened, author, self.now())
 
     async def _worked(self, raw: bytes, function: Callable[..., bytes], *arguments: object) -> bytes:

@@ -6,9 +6,11 @@ import attrs
 import pytest
 
 from securegw.crypto import methods, smime
+from securegw.flow import claims
 from securegw.keys.issue import held
 from securegw.mail.address import parse_path
-from securegw.store import keystore
+from securegw.mail.errors import StoreBusy
+from securegw.store import keystore, queue
 from tests.support.world import OUTSIDE, START, Person, World, person
 
 ANN, CAROL = "ann@inside.test", "carol@partner.test"
@@ -89,6 +91,22 @@ def test_a_good_signature_teaches_the_certificate_for_the_way_back(world: World,
     world.later(2)
     world.send(ANN, CAROL, "secret", subject="[confidential] back")
     assert smime.recognise(world.sent_to(CAROL)[0].message) == "encrypted"
+
+
+def test_what_a_mail_teaches_is_learned_though_its_first_treatment_was_not_written_down(
+    world: World, carol: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ill(*args: object) -> list[None]:
+        raise StoreBusy
+
+    world.clock.advance(claims.LEASE / 2)  # then the treatment is a step by itself
+    with monkeypatch.context() as store:
+        store.setattr(queue, "treated_many", ill)
+        world.hand_in(CAROL, [ANN], carol.sign(MAIL), OUTSIDE)
+    assert world.sent_to(ANN) == []
+    world.later(4)
+    assert len(world.sent_to(ANN)) == 1
+    assert [row.source for row in world.read(keystore.find, CAROL)] == ["harvested"]
 
 
 def test_a_mail_without_anything_passes_byte_identical(world: World) -> None:
