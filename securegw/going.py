@@ -1,12 +1,12 @@
 """Coroutines that nobody cancels, run to their end: as ``Deferred.fromCoroutine``, for less.
 
 Twisted's own can be cancelled at each step and remembers a context for each; a mail is seven such steps, and those
-took a twentieth of all the time that a mail takes. Only for what goes on by itself; who waits for it may not cancel it.
+took a thirtieth of all the time that a mail takes. Only for what goes on by itself; who waits for it may not cancel it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -36,24 +36,21 @@ class _Going:
         self._coroutine, self._done = coroutine, done
 
     def go_on(self, result: Any) -> None:
-        try:
-            awaited = self._coroutine.send(result)
-        except StopIteration as end:
-            self._done.callback(end.value)
-        except Exception:
-            self._done.errback()
-        else:
-            self.wait_for(awaited)
+        self._step(self._coroutine.send, result)
 
     def wait_for(self, awaited: Deferred[Any]) -> None:
         awaited.addCallbacks(self.go_on, self._fail)
 
     def _fail(self, failure: Failure) -> None:
+        self._step(failure.throwExceptionIntoGenerator, self._coroutine)
+
+    def _step(self, step: Callable[[Any], Any], argument: Any) -> None:
         try:
-            awaited = failure.throwExceptionIntoGenerator(self._coroutine)
+            awaited = step(argument)
         except StopIteration as end:
-            self._done.callback(end.value)
+            result = end.value
         except Exception:
-            self._done.errback()
+            return self._done.errback()
         else:
-            self.wait_for(awaited)
+            return self.wait_for(awaited)
+        return self._done.callback(result)  # out here: who is told does not work within the end of another
