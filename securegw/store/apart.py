@@ -7,6 +7,7 @@ their arguments cross as values, and so do results and errors. Not for PostgreSQ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import attrs
@@ -45,6 +46,22 @@ class _Desk:
 _desks: dict[str, _Desk] = {}
 
 
+class Outcome(Future[Any]):
+    """A future for which nobody waits: it is looked at when all are served, and there is nothing to lock."""
+
+    def __init__(self) -> None:
+        self.told: tuple[bool, Any] = False, None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return True
+
+    def set_result(self, result: Any) -> None:
+        self.told = True, result
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        self.told = False, exception
+
+
 def write(url: str, asked: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[bool, Any]], BaseException | None]:
     """Run these requests in one transaction (``Request.parcel``), or close the database if there are none.
 
@@ -57,11 +74,8 @@ def write(url: str, asked: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[bool, 
         return [], None
     if url not in _desks:
         _desks[url] = _Desk.open(url)
-    requests = [Request(*parcel) for parcel in asked]
+    outcomes = [Outcome() for _ in asked]
+    parcels = zip(asked, outcomes, strict=True)
+    requests = [Request(step, args, named, many, outcome) for (step, args, named, many), outcome in parcels]
     away = _desks[url].writer.serve(requests)
-    return [_outcome(request) for request in requests], None if away is None else for_all(away)
-
-
-def _outcome(request: Request) -> tuple[bool, Any]:
-    error = request.future.exception()
-    return (True, request.future.result()) if error is None else (False, error)
+    return [outcome.told for outcome in outcomes], None if away is None else for_all(away)

@@ -8,12 +8,14 @@ because SQLite and PostgreSQL read the same text, but for how a parameter is wri
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Dialect
 from sqlalchemy.dialects import registry
+from sqlalchemy.exc import DBAPIError
 
 MOST = 400  # rows in one call: SQLite takes 32,766 parameters
 _KEEP_COUNT = {"preserve_rowcount": True}
@@ -40,7 +42,7 @@ class Batch:
         for start in range(0, len(rows), MOST):
             some = rows[start : start + MOST]
             values = tuple([value for row in some for value in row]) + more
-            changed += conn.exec_driver_sql(self._written(conn.dialect.name, len(some)), values, _KEEP_COUNT).rowcount
+            changed += _changed(conn, self._written(conn.dialect.name, len(some)), values)
         return changed
 
     @lru_cache(maxsize=4 * MOST)  # noqa: B019 - there are a few batches, and they live as long as the module
@@ -53,6 +55,19 @@ class Batch:
         for name in ("bigint", "double precision"):
             text = text.replace(f":{name}", f"%s::{name}" if dialect == "postgresql" else "?")
         return text
+
+
+def _changed(conn: Connection, text: str, values: tuple[Any, ...]) -> int:
+    """How many rows it has changed. SQLite's driver is asked without ado: what is done around a statement takes longer
+    than most of these."""
+    if conn.dialect.name != "sqlite":
+        return conn.exec_driver_sql(text, values, _KEEP_COUNT).rowcount
+    driver: Any = conn.connection.dbapi_connection
+    try:
+        count: int = driver.execute(text, values).rowcount
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(text, values, error, sqlite3.Error, dialect=conn.dialect) from error
+    return count
 
 
 # PostgreSQL: not now(), the start of the transaction; not clock_timestamp(), which no index can be searched with.
