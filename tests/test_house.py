@@ -57,6 +57,11 @@ def test_only_parcels_of_workers_are_pickled() -> None:
     assert not re.search(r"pickle\.loads?\b", (ROOT / "securegw" / "workers" / "parcels.py").read_text("utf-8"))
 
 
+def test_only_the_smtp_door_says_that_a_mail_came_by_it() -> None:
+    """What came by it is not looked through again for lone line ends before it leaves (RFC 5321 2.3.8)."""
+    assert [path.name for path in SOURCES if 'Source("smtp"' in path.read_text("utf-8")] == ["smtp_peer.py"]
+
+
 def test_every_rfc_in_the_code_is_graded_in_the_documents() -> None:
     graded = set(re.findall(r"^RFC (\d+)", (ROOT / "docs" / "rfc.rst").read_text("utf-8"), re.MULTILINE))
     named = {number for path in SOURCES for number in re.findall(r"RFC (\d{3,5})", path.read_text("utf-8"))}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 import txaio
 
-from securegw.flow.inside import NOTHING, Inside, cited, look_inside, skim
+from securegw.flow.inside import NO_FINDINGS, Inside, cited, look_inside, skim
 from securegw.mail.errors import WorkerLost
 from securegw.policy.conditions import CONTENT
 from securegw.policy.findings import Findings, Pattern
@@ -64,7 +64,7 @@ class Examiner:
         if not asked:
             return Contents()
         if "opened_here" not in asked:
-            inside = Inside(NOTHING)
+            inside = Inside(NO_FINDINGS)
         else:
             inside = skim(message) if len(raw) <= INLINE else await self.workers.thread(skim, message)
         if inside.carries_a_mail or asked - {"opened_here", "examined"}:

@@ -39,11 +39,9 @@ _HINT = re.compile(
 )
 _SEVERAL = re.compile(rb"(?i)content-type[ \t]*:\s*multipart/")
 _MAIL_BEGINS = re.compile(rb"(?i)(?:[a-z][a-z0-9-]{0,60}:[^\n]{0,2000}\r?\n(?:[ \t][^\n]{0,2000}\r?\n){0,20}){3}")
+NO_FINDINGS = Findings()
 FIELD_MOST = 1000
 FIELDS_MOST = 4000
-
-
-NOTHING = Findings()
 
 
 @attrs.frozen
@@ -79,7 +77,7 @@ def skim(message: Message) -> Inside:
     raw, named = message.raw, message.named
     about = [field.raw for name in named if name.startswith("content-") for field in named[name]]
     carries = any(map(_HINT.search, about)) or (any(map(_SEVERAL.match, about)) and _may_carry_a_mail(raw))
-    return Inside(NOTHING, tuple(marks_in(raw)), (), carries)
+    return Inside(NO_FINDINGS, tuple(marks_in(raw)), (), carries)
 
 
 def _may_carry_a_mail(raw: bytes) -> bool:

@@ -251,7 +251,8 @@ class Intake:
             raise MailLoop
         threshold.check(envelope, message, self.places)
         self.room.check(len(raw))
-        line, is_checked = self.circles.received_line(envelope), envelope.source.door == "smtp"  # by the dialogue
+        line = self.circles.received_line(envelope)
+        is_checked = envelope.source.door == "smtp"  # its dialogue takes no text with a lone CR, LF or NUL
         if len(raw) <= INLINE:
             arrived = Arrived(messages.prepended(message, line), is_checked)
         else:

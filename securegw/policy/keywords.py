@@ -84,20 +84,20 @@ class Keywords:
 
     def read(self, facts: Facts) -> Asked:
         """What this mail asks for. A stranger asks for nothing, and steers nobody behind us either."""
-        plain = self._named.isdisjoint(facts.headers)
-        controls = () if plain else tuple(name for name in self.control_fields if name in facts.headers)
+        has_fields = not self._named.isdisjoint(facts.headers)
+        controls = tuple(name for name in self.control_fields if name in facts.headers) if has_fields else ()
         if not facts.inside:
             return Asked(strip_fields=() if facts.direction == "internal" else controls)
         subjects = facts.headers.get("subject", ())
         found = [self.remove(subject)[1] for subject in (facts.subject, *subjects[1:])]
         named = frozenset[str]().union(*found)
-        asked = named if plain else named | self._by_field(facts)
+        asked = named | self._by_field(facts) if has_fields else named
         if facts.direction != "outgoing":
             return Asked(keywords=asked)
         return Asked(
             keywords=asked,
             subject=self.remove(facts.subject)[0] if found[0] else None,
-            strip_fields=() if plain else controls + self._copies(facts),
+            strip_fields=controls + self._copies(facts) if has_fields else (),
             two_subjects=len(subjects) > 1 and bool(named),
             given=self.given(facts),
         )

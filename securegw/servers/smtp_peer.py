@@ -74,9 +74,7 @@ class Peer:
     async def ask(self, question: Question, helo: str, now: Callable[[], float]) -> Reply:
         """The reply to a question of the dialogue; never raises."""
         try:
-            source = self._source
-            if source is None or source.helo != helo or self._certificate is not None:
-                source = await self._introduce(helo)
+            source = await self._introduce(helo)
             return await self._put(question, source, now)
         except MailError as error:
             if error.detail:
